@@ -1,0 +1,1 @@
+"""Pure analysis: frames in, frozen results out."""

@@ -1,0 +1,140 @@
+"""What an engine is to the suite: a handful of requests, some of them timed, and what it can tell.
+
+A new engine is one module in this package (or an entry point of group ``coldstart.engines``) whose ``connect``
+returns an object with these methods; it then has to pass ``tests/contract``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+import msgspec
+
+from coldstart.model.cell import Network
+from coldstart.model.image import Image
+from coldstart.model.options import ContainerOptions
+from coldstart.model.run import EngineFacts, RuntimeFacts
+
+T = TypeVar("T")
+
+
+class Capability(StrEnum):
+    """What not every engine can do; callers ask for these, never for names."""
+
+    PULL = "pull"  # pulls images itself
+    LAYER_LOG = "layer_log"  # its log, readable here, has per-layer instants
+    LAYER_PATHS = "layer_paths"  # unpacked layers are folders readable here: eviction and residency
+    PRIVATE = "private"  # ours alone: any image on it may be removed
+    CONTAINER_ADDRESS = "container_address"  # containers can be reached at their own address from here
+
+
+class Timed(NamedTuple, Generic[T]):
+    """A value with the CLOCK_MONOTONIC ns before the request was sent and after its answer was read."""
+
+    start_ns: int
+    end_ns: int
+    value: T
+
+
+class LayerEvent(NamedTuple):
+    """A line of the engine's pull progress: when we read it, which layer (short ID), what it said."""
+
+    at_ns: int
+    layer: str
+    status: str
+
+
+class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A container to create."""
+
+    image: Image
+    runtime: str
+    network: Network
+    options: ContainerOptions = ContainerOptions()
+
+
+class ContainerState(msgspec.Struct, frozen=True, kw_only=True):
+    """A container as the engine sees it; wall-clock instants in ns since the epoch, ``None`` before they happen."""
+
+    running: bool
+    pid: int | None
+    started_wall_ns: int | None
+    finished_wall_ns: int | None
+    exit_code: int | None
+    error: str
+    address: str | None
+
+
+class Engine(Protocol):
+    """One engine, connected. Methods raise `EngineError` where it refuses, `EngineUnreachableError` where it is gone.
+
+    ``timed`` methods stamp around the bare request: what is not the engine's work stays outside.
+    """
+
+    name: str
+    capabilities: frozenset[Capability]
+
+    def facts(self) -> EngineFacts:
+        """Version, storage and how it was reached."""
+
+    def runtimes(self) -> tuple[RuntimeFacts, ...]:
+        """The OCI runtimes it can start containers with."""
+
+    def has_image(self, image: Image) -> bool:
+        """Whether the image, by its ID, is in the engine."""
+
+    def remove_image(self, image: Image) -> None:
+        """Remove it and, where all images are ours, whatever shares a layer with it. Absent is fine.
+
+        Raises:
+            EngineError: the image is not ours to remove.
+        """
+
+    def layer_paths(self, image: Image) -> tuple[Path, ...]:
+        """Folders of its unpacked layers (`Capability.LAYER_PATHS`)."""
+
+    def pull(self, image: Image) -> Timed[tuple[LayerEvent, ...]]:
+        """Timed: pull by digest; the progress lines as they were read."""
+
+    def create(self, spec: ContainerSpec) -> Timed[str]:
+        """Timed: create, with our label; the container's ID."""
+
+    def start(self, container_id: str) -> Timed[None]:
+        """Timed: start."""
+
+    def state(self, container_id: str) -> ContainerState:
+        """Inspect."""
+
+    def follow_output(self, container_id: str) -> Iterator[bytes]:
+        """Standard output and error, line by line as they arrive, until the container ends."""
+
+    def output_tail(self, container_id: str, lines: int = 20) -> str:
+        """The last lines it wrote; empty if none can be had."""
+
+    def wait_exit(self, container_id: str) -> Callable[[], Timed[int]]:
+        """Ask, before the start, to be told of the exit; the returned call blocks for the exit code."""
+
+    def remove_container(self, container_id: str) -> None:
+        """Remove it, running or not. Absent is fine."""
+
+    def sweep(self) -> int:
+        """Remove every container with our label, whoever left it; how many there were."""
+
+    def open_socket(self, container_id: str, port: int) -> tuple[int, tuple[str, int]]:
+        """A probe's way in: a fresh TCP socket's file descriptor in the network the container is reached from.
+
+        Raises:
+            EngineError: the container has no address (network ``none``).
+        """
+
+    def log_mark(self) -> int:
+        """A position in the engine's log (`Capability.LAYER_LOG`)."""
+
+    def log_since(self, mark: int) -> bytes:
+        """What the log gained since ``mark``."""
+
+    def close(self) -> None:
+        """Give back connections; containers and images stay."""

@@ -1,0 +1,113 @@
+"""Every error a user can meet, and the exit code it ends with.
+
+    ColdstartError
+    ├── UsageError                  2  the command line, a file or a name is wrong
+    │   ├── InputFileError             a file: where, which key or line, what to do
+    │   ├── UnknownNameError           a name nobody has, with the nearest one that exists
+    │   ├── CorruptRunError            a run directory that cannot be trusted
+    │   └── MissingExtraError          an optional package, with its pip line
+    ├── InvalidEnvironmentError     4  the machine cannot do what was asked
+    │   ├── EngineUnreachableError     no answer on the engine's socket
+    │   ├── RegistryUnreachableError   no answer from the registry
+    │   ├── TestbedError               the testbed could not be started, used or removed
+    │   ├── TestbedHeldError           somebody else is measuring on it
+    │   ├── ImageBuildError            a catalogue image could not be made
+    │   ├── StorageError               a result could not be written
+    │   └── NothingMeasuredError       a run that ended without one timing
+    └── EngineError                 4  the engine refused a request
+        └── TrialError                 one trial failed: its outcome and reason become a sample
+
+Messages say where, what, and the remedy. Foreign exceptions are translated where they enter, with ``from``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import ClassVar
+
+EXIT_OK = 0
+EXIT_REGRESSION = 1
+EXIT_USAGE = 2
+EXIT_INCONCLUSIVE = 3
+EXIT_ENVIRONMENT = 4
+EXIT_INTERRUPTED = 130
+
+
+class ColdstartError(Exception):
+    """Base of all errors meant for a user's eyes; ``exit_code`` is what the process ends with."""
+
+    exit_code: ClassVar[int] = EXIT_ENVIRONMENT
+
+
+class UsageError(ColdstartError):
+    """What was asked for cannot be understood."""
+
+    exit_code = EXIT_USAGE
+
+
+class InputFileError(UsageError):
+    """A file says something we cannot accept; ``where`` is a path, with a key or a line."""
+
+    def __init__(self, where: object, what: str, remedy: str = "") -> None:
+        super().__init__(f"{where}: {what}" + (f" {remedy}" if remedy else ""))
+
+
+class UnknownNameError(UsageError):
+    """A name that is not among the known ones; the message names the nearest and lists them all."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], where: str = "") -> None:
+        names = sorted(known)
+        nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        listed = f" Known: {', '.join(names)}." if names else " None is known here."
+        super().__init__(f"{where + ': ' if where else ''}unknown {kind} {name!r}{hint}{listed}")
+
+
+class CorruptRunError(InputFileError):
+    """A run directory that is damaged, foreign, or newer than this coldstart."""
+
+
+class MissingExtraError(UsageError):
+    """An optional package is needed; the message carries the pip line that brings it."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f"{feature} needs packages that are not installed: pip install 'coldstart[{extra}]'")
+
+
+class InvalidEnvironmentError(ColdstartError):
+    """This machine, as it is now, cannot do what was asked."""
+
+
+class EngineUnreachableError(InvalidEnvironmentError):
+    """Nothing answers on the engine's socket."""
+
+
+class RegistryUnreachableError(InvalidEnvironmentError):
+    """Nothing answers at the registry's address."""
+
+
+class TestbedError(InvalidEnvironmentError):
+    """The testbed could not be started, used or removed."""
+
+    __test__ = False  # pytest: a name, not a test
+
+
+class TestbedHeldError(TestbedError):
+    """Another process measures on this testbed; the message names it."""
+
+
+class ImageBuildError(InvalidEnvironmentError):
+    """A catalogue image could not be made."""
+
+
+class StorageError(InvalidEnvironmentError):
+    """A result could not be written; what was measured before is kept."""
+
+
+class NothingMeasuredError(InvalidEnvironmentError):
+    """A run ended without a single timing."""
+
+
+class EngineError(ColdstartError):
+    """The engine answered a request with an error."""

@@ -1,0 +1,1 @@
+"""Exporters of a stored run; one module a format, discovered."""

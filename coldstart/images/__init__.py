@@ -1,0 +1,1 @@
+"""The catalogue's images: bases, builds, and intake of images from elsewhere, all pinned by digest."""

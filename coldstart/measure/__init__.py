@@ -1,0 +1,1 @@
+"""One trial to one sample; a schedule to an iterator of samples."""

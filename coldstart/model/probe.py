@@ -1,0 +1,48 @@
+"""When is it ready: the spec of a readiness probe, as written on the command line."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import msgspec
+
+from coldstart.errors import UsageError
+
+
+class ProbeSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A probe's kind and what it looks for.
+
+    ``kind`` is a name found among `coldstart.probes`; ``port`` is the container's own port for network
+    probes; ``argument`` is the path (http) or the text to wait for (log).
+    """
+
+    kind: str
+    port: int | None = None
+    argument: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``http:8080/health``, ``tcp:6379``, ``log:ready to serve`` or ``exit``.
+
+        Raises:
+            UsageError: the text is none of these; the kind itself is checked where probes are discovered.
+        """
+        kind, _, rest = text.partition(":")
+        if kind in {"http", "tcp"}:
+            port, slash, path = rest.partition("/")
+            if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+                raise UsageError(
+                    f"--ready {text!r}: {kind} needs the container's port (1 to 65535), such as {kind}:8080"
+                    + ("/" if kind == "http" else ".")
+                )
+            if kind == "tcp" and slash:
+                raise UsageError(f"--ready {text!r}: tcp takes a port only, such as tcp:{port}.")
+            return cls(kind=kind, port=int(port), argument=f"/{path}" if kind == "http" else "")
+        if kind == "log" and not rest:
+            raise UsageError(f"--ready {text!r}: log needs the text to wait for, such as log:listening.")
+        return cls(kind=kind, argument=rest)
+
+    def __str__(self) -> str:
+        if self.port is not None:
+            return f"{self.kind}:{self.port}{self.argument}"
+        return f"{self.kind}:{self.argument}" if self.argument else self.kind

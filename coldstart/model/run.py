@@ -1,0 +1,69 @@
+"""A run's manifest: everything needed to read its samples elsewhere, and to repeat it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from coldstart.model.experiment import Experiment
+from coldstart.model.host import HostFacts
+from coldstart.model.image import Image
+
+SCHEMA_VERSION = 1
+
+
+class RuntimeFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """An OCI runtime as registered with the engine; ``sha256`` is of the executable, ``None`` if unreadable."""
+
+    name: str
+    path: str | None
+    version: str | None
+    sha256: str | None
+
+
+class EngineFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """The engine under test and how it was reached (``testbed`` or ``user``)."""
+
+    name: str
+    version: str
+    api_version: str | None
+    where: str
+    storage_driver: str | None
+    containerd_version: str | None
+    decompressor: str | None
+    capabilities: tuple[str, ...]
+
+
+class RegistryFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Where pulls come from; ``link`` is ``local link`` when the registry shares the machine."""
+
+    address: str | None
+    version: str | None
+    link: str
+    cache_state: str
+
+
+class SourceFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a source promises about its instants: ``resolution_ns`` and ``bias`` (a sentence, with figures)."""
+
+    name: str
+    resolution_ns: int | None
+    bias: str
+
+
+class RunManifest(msgspec.Struct, frozen=True, kw_only=True):
+    """``run.json``: written once, before the first trial; ``argv`` is the command as typed."""
+
+    schema_version: int
+    coldstart_version: str
+    run_id: str
+    started_at: str
+    argv: tuple[str, ...]
+    experiment: Experiment
+    seed: int
+    host: HostFacts
+    engine: EngineFacts
+    runtimes: tuple[RuntimeFacts, ...]
+    images: tuple[Image, ...]
+    registry: RegistryFacts
+    sources: tuple[SourceFacts, ...]
+    notes: tuple[str, ...] = ()

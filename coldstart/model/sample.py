@@ -1,0 +1,160 @@
+"""What one trial observed, kept as observed: spans on one clock, the proof of cold, the conditions."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from coldstart.model.cell import Tier, Trial
+
+
+class Phase(StrEnum):
+    """The timeline's spans, top level and leaves, in the field's words."""
+
+    PULL = "pull"
+    RESOLVE = "resolve"
+    DOWNLOAD = "download"
+    UNPACK = "unpack"
+    REGISTER = "register"
+    CREATE = "create"
+    INIT = "init"
+    INIT_ENGINE = "engine"
+    INIT_SHIM = "shim"
+    RUNTIME_CREATE = "runtime_create"
+    NETWORK_HOOK = "network_hook"
+    RUNTIME_START = "runtime_start"
+    READINESS = "readiness"
+    APP_START = "app_start"
+    RESPOND = "respond"
+
+
+class Source(StrEnum):
+    """Who observed a span, best first."""
+
+    TRACE = "trace"
+    PROC = "proc"
+    ENGINE_API = "engine_api"
+    ENGINE_LOG = "engine_log"
+    APP = "app"
+    CLIENT = "client"  # our own clock around a request we made
+
+
+class Span(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One observed interval, in CLOCK_MONOTONIC ns.
+
+    ``error_ns`` bounds what clock conversion and the source's resolution may have moved either boundary;
+    ``layer`` is a layer's digest; ``container`` counts from 0 where a trial starts several.
+    """
+
+    phase: Phase
+    start_ns: int
+    end_ns: int
+    source: Source
+    error_ns: int | None = None
+    layer: str | None = None
+    container: int = 0
+
+    @property
+    def length_ns(self) -> int:
+        """End minus start."""
+        return self.end_ns - self.start_ns
+
+
+class Outcome(StrEnum):
+    """How a trial ended. Only ``ok`` has timings that are ever averaged."""
+
+    OK = "ok"
+    NOT_COLD = "not_cold"
+    NOT_QUIET = "not_quiet"
+    WRONG_PLATFORM = "wrong_platform"
+    PULL_FAILED = "pull_failed"
+    CREATE_FAILED = "create_failed"
+    START_FAILED = "start_failed"
+    EXITED = "exited"
+    NEVER_READY = "never_ready"
+    ENGINE_LOST = "engine_lost"
+
+    @property
+    def is_requeued(self) -> bool:
+        """True where a recorded physical reason, and no property of the treatment, spoilt the trial."""
+        return self in {Outcome.NOT_COLD, Outcome.NOT_QUIET}
+
+
+class ColdProof(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The evidence for a tier, as observed; ``None`` is what nobody could see.
+
+    ``blob_gets`` and ``blob_bytes`` are successful blob downloads in the registry's access log during the
+    trial; ``layers_unpacked`` is the engine's count; ``resident_bytes`` are the pages of the image's layers in
+    memory before the start; ``warm_starts`` counts starts of this image by this runtime since it was last evicted.
+    """
+
+    tier: Tier
+    source: str
+    image_present: bool | None = None
+    blob_gets: int | None = None
+    blob_bytes: int | None = None
+    layers_unpacked: int | None = None
+    resident_bytes: int | None = None
+    warm_starts: int | None = None
+
+
+class Conditions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The machine during a trial. Deltas run from the start of the timed window to its end.
+
+    PSI totals are microseconds of *some* stall (Documentation/accounting/psi.rst); disk figures are those of
+    the device under the engine's data; ``temperature_c`` is the hottest sensor after the trial.
+    """
+
+    cpu_psi_us: int | None = None
+    io_psi_us: int | None = None
+    memory_psi_us: int | None = None
+    disk_read_bytes: int | None = None
+    disk_write_bytes: int | None = None
+    load_1m: float | None = None
+    temperature_c: float | None = None
+    frequency_mhz: float | None = None
+
+
+class Harness(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the suite itself spent around the timed window, in ns; the quiet wait is a wait, not work."""
+
+    prepare_ns: int = 0
+    quiet_wait_ns: int = 0
+    collect_ns: int = 0
+    teardown_ns: int = 0
+    probe_attempts: int = 0
+    readiness_resolution_ns: int | None = None
+
+
+class ClockConversion(msgspec.Struct, frozen=True, kw_only=True):
+    """How wall-clock stamps of this trial became monotonic ones: ``monotonic = wall - offset``."""
+
+    offset_ns: int
+    error_ns: int
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One trial, whatever became of it.
+
+    ``source`` is the profile the phases are drawn from (``engine``, ``trace``, …); ``bytes_received``,
+    ``layers_unpacked`` and the like are counters of this trial; ``output_tail`` is kept of trials that failed.
+    """
+
+    run_id: str
+    trial: Trial
+    outcome: Outcome
+    source: str
+    started_at: str
+    reason: str | None = None
+    spans: tuple[Span, ...] = ()
+    proof: ColdProof | None = None
+    bytes_received: int | None = None
+    layers_unpacked: int | None = None
+    bytes_unpacked: int | None = None
+    files_unpacked: int | None = None
+    conditions: Conditions = Conditions()
+    clock: ClockConversion | None = None
+    harness: Harness = Harness()
+    exit_code: int | None = None
+    output_tail: str | None = None

@@ -1,0 +1,1 @@
+"""experiment.toml to a validated experiment; an experiment to a seeded, blocked schedule."""

@@ -1,0 +1,1 @@
+"""Readiness probes; one module each, discovered."""

@@ -1,0 +1,1 @@
+"""Figures, Markdown, HTML and terminal tables, made of what analysis returns."""

@@ -1,0 +1,1 @@
+"""Run directories: written sample by sample, read back as frames."""

@@ -1,0 +1,1 @@
+"""The isolated engine and registry, and what is known and asked of the machine around them."""

@@ -1,0 +1,1 @@
+"""Sources of spans, ranked; one module each."""

@@ -1,0 +1,63 @@
+"""Where spans come from: sources that watch one trial and report what they saw, on the monotonic clock.
+
+A kernel trace, the proc connector and the engine's own API and log are all sources; `measure` asks each for an
+`Observation` and prefers, instant by instant, the best-ranked one. Sources are ranked by `Source`'s order.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from coldstart.engines.base import ContainerState, LayerEvent, Timed
+from coldstart.model.image import Image
+from coldstart.model.run import SourceFacts
+from coldstart.model.sample import ClockConversion, Source, Span
+
+
+class InstantKind(StrEnum):
+    """Boundaries between phases that only an observer inside the machine can see."""
+
+    ENTRYPOINT_EXEC = "entrypoint_exec"
+    LISTENING = "listening"
+
+
+class Instant(msgspec.Struct, frozen=True, kw_only=True):
+    """A boundary, CLOCK_MONOTONIC ns, and how far off it may be."""
+
+    kind: InstantKind
+    at_ns: int
+    error_ns: int
+    source: Source
+    container: int = 0
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
+    """What a source saw of one trial."""
+
+    spans: tuple[Span, ...] = ()
+    instants: tuple[Instant, ...] = ()
+
+
+class TrialWindow(msgspec.Struct, frozen=True, kw_only=True):
+    """What `measure` knows of a trial when it asks the sources: requests made, answers got, containers started."""
+
+    image: Image
+    clock: ClockConversion
+    pull: Timed[tuple[LayerEvent, ...]] | None
+    starts: tuple[Timed[None], ...]
+    states: tuple[ContainerState, ...]
+
+
+class SpanSource(Protocol):
+    """One observer. ``begin`` and ``end`` bracket every trial; neither runs inside the timed window."""
+
+    facts: SourceFacts
+
+    def begin(self) -> None:
+        """Start watching."""
+
+    def end(self, window: TrialWindow) -> Observation:
+        """Stop watching and report; an empty observation where it saw nothing."""
