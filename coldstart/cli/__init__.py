@@ -20,7 +20,7 @@ from coldstart.errors import EXIT_ENVIRONMENT, EXIT_INTERRUPTED, ColdstartError
 class LazyGroup(click.Group):
     """A group whose commands are the modules beside this one; listing them imports none but for help."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
         """Module names without a leading underscore."""
         return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 

@@ -123,8 +123,8 @@ class Engine(Protocol):
     def sweep(self) -> int:
         """Remove every container with our label, whoever left it; how many there were."""
 
-    def open_socket(self, container_id: str, port: int) -> tuple[int, tuple[str, int]]:
-        """A probe's way in: a fresh TCP socket's file descriptor in the network the container is reached from.
+    def endpoint(self, container_id: str, port: int) -> tuple[Path | None, tuple[str, int]]:
+        """A probe's way in: the network namespace to open sockets in (``None``: ours) and the address to connect to.
 
         Raises:
             EngineError: the container has no address (network ``none``).

@@ -36,7 +36,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def key(self) -> str:
         """The cell's name in tables, files and messages; unique within a run."""
-        return "/".join((self.engine, self.runtime, self.workload, self.variant, self.tier, self.network))
+        return f"{self.engine}/{self.runtime}/{self.workload}/{self.variant}/{self.tier}/{self.network}"
 
     @property
     def image_key(self) -> tuple[str, str]:
