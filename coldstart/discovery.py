@@ -1,4 +1,4 @@
-"""What can be added without an edit elsewhere: modules of a package, entry points of other distributions, the catalogue."""
+"""What is added without an edit elsewhere: modules of a package, entry points, the catalogue."""
 
 from __future__ import annotations
 
