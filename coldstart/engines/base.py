@@ -138,3 +138,18 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give back connections; containers and images stay."""
+
+
+class EngineAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an engine is and what of it is ours: what ``connect`` of an engine module takes.
+
+    ``netns`` is where containers are reached from (``None``: here); ``log`` its debug log and ``data_root`` its
+    storage, where both can be read; ``private`` means every image on it may be removed.
+    """
+
+    url: str
+    where: str
+    private: bool = False
+    netns: Path | None = None
+    log: Path | None = None
+    runtimes: tuple[tuple[str, str], ...] = ()

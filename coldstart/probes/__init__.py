@@ -1,1 +1,32 @@
 """Readiness probes; one module each, discovered."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from typing import TYPE_CHECKING
+
+from coldstart import discovery
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from coldstart.model.probe import ProbeSpec
+    from coldstart.probes.base import Probe
+
+
+def names() -> tuple[str, ...]:
+    """The kinds that can be asked for."""
+    return tuple(sorted(discovery.discover(sys.modules[__name__])))
+
+
+def factory(spec: ProbeSpec) -> Callable[[], Probe]:
+    """What makes a fresh probe for each container; discovery and checks are done once, here.
+
+    Raises:
+        UnknownNameError: no probe of that kind.
+        UsageError: the probe cannot do what the spec asks.
+    """
+    plug_in = discovery.load(sys.modules[__name__], "readiness probe", spec.kind)
+    plug_in.make(spec)
+    return functools.partial(plug_in.make, spec)

@@ -1,0 +1,318 @@
+"""Docker, over its own API (https://docs.docker.com/reference/api/engine/), versions 20 to 29.
+
+Everything created carries `LABEL`. On an engine that is not ours alone nothing without it, and no image we did not
+pull, is ever removed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from coldstart.engines.base import (
+    Capability,
+    ContainerSpec,
+    ContainerState,
+    EngineAddress,
+    LayerEvent,
+    Timed,
+)
+from coldstart.engines.http import Connection, Response
+from coldstart.engines.progress import layer_events, pull_error
+from coldstart.engines.wire import LABEL, OWNER, container_state, create_body, lines, message_of, unframed
+from coldstart.errors import EngineError, EngineUnreachableError
+from coldstart.model.cell import Network
+from coldstart.model.image import Image
+from coldstart.model.run import EngineFacts, RuntimeFacts
+
+NAME = "docker"
+
+_SHIM_RUNTIMES = ("io.containerd.",)  # registered by dockerd for itself; aliases of runc, no runtimes of their own
+_LABEL_FILTER = quote(f'{{"label":["{LABEL}={OWNER}"]}}')
+
+
+def connect(address: EngineAddress) -> DockerEngine:
+    """Connect and learn what this Docker can do.
+
+    Raises:
+        EngineUnreachableError: nobody answers, with the remedy.
+    """
+    return DockerEngine(address)
+
+
+class DockerEngine:
+    """One Docker daemon. See `coldstart.engines.base.Engine` for the methods' promises."""
+
+    name = NAME
+
+    def __init__(self, address: EngineAddress) -> None:
+        self._address = address
+        self._connection = Connection(address.url)
+        try:
+            version = self._connection.request("GET", "/version").json()
+        except EngineUnreachableError as error:
+            raise EngineUnreachableError(
+                f"{error} Is the daemon running, and may you use its socket? `coldstart testbed up` (as root) starts "
+                "one of our own."
+            ) from error
+        self._version: dict[str, Any] = version
+        self._prefix = f"/v{version['ApiVersion']}"
+        self._info: dict[str, Any] = self._get("/info")
+        self._pulled: set[str] = set()
+        self.capabilities = self._capabilities()
+
+    def facts(self) -> EngineFacts:
+        """Version, storage and how it was reached."""
+        components = {c["Name"].lower(): c["Version"] for c in self._version.get("Components") or ()}
+        return EngineFacts(
+            name=self.name,
+            version=self._version["Version"],
+            api_version=self._version["ApiVersion"],
+            where=self._address.where,
+            storage_driver=self._info.get("Driver"),
+            containerd_version=components.get("containerd"),
+            decompressor=self._decompressor(),
+            capabilities=tuple(sorted(self.capabilities)),
+        )
+
+    def runtimes(self) -> tuple[RuntimeFacts, ...]:
+        """The OCI runtimes registered, but for containerd shims' own names."""
+        paths = dict(self._address.runtimes)
+        found = []
+        for name, entry in sorted((self._info.get("Runtimes") or {}).items()):
+            if not name.startswith(_SHIM_RUNTIMES):
+                path = paths.get(name) or entry.get("path")
+                found.append(_runtime_facts(name, shutil.which(path) if path and self._is_local() else path))
+        return tuple(found)
+
+    def has_image(self, image: Image) -> bool:
+        """By reference and by ID: a copy under another name would spoil a pull just as well."""
+        return any(self._inspect_image(name) is not None for name in dict.fromkeys((image.reference, image.image_id)))
+
+    def remove_image(self, image: Image) -> None:
+        """See `Engine.remove_image`; on an engine not ours alone, only an image we pulled or labelled."""
+        if Capability.PRIVATE in self.capabilities:
+            for doomed in self._sharing_layers(image):
+                self._remove_image(doomed)
+            return
+        inspected = self._inspect_image(image.reference) or self._inspect_image(image.image_id)
+        if inspected is None:
+            return
+        labels = (inspected.get("Config") or {}).get("Labels") or {}
+        if inspected["Id"] not in self._pulled and labels.get(LABEL) != OWNER:
+            raise EngineError(
+                f"{image.reference} was in this engine before coldstart came; it removes only what it pulled. "
+                "Remove it yourself, measure tiers cached and warm only, or use the testbed."
+            )
+        self._remove_image(inspected["Id"])
+
+    def layer_paths(self, image: Image) -> tuple[Path, ...]:
+        """The overlay's lower and upper folders, topmost first."""
+        inspected = self._inspect_image(image.reference) or self._inspect_image(image.image_id)
+        if inspected is None:
+            raise EngineError(f"{image.reference} is not in the engine.")
+        data = (inspected.get("GraphDriver") or {}).get("Data") or {}
+        return tuple(Path(path) for key in ("UpperDir", "LowerDir") for path in data.get(key, "").split(":") if path)
+
+    def pull(self, image: Image) -> Timed[tuple[LayerEvent, ...]]:
+        """Timed: pull by digest, or by tag where the image has none."""
+        name, _, digest = image.reference.partition("@")
+        if digest:
+            query = f"fromImage={quote(name)}&tag={quote(digest)}"
+        else:
+            query = f"fromImage={quote(image.reference)}" + ("" if ":" in name.rpartition("/")[2] else "&tag=latest")
+        with_pull = Connection(self._address.url)
+        try:
+            head, pieces = with_pull.stream("POST", f"{self._prefix}/images/create?{query}")
+            stamped = [(time.monotonic_ns(), piece) for piece in pieces]
+            end_ns = time.monotonic_ns()
+        finally:
+            with_pull.close()
+        text = b"".join(piece for _, piece in stamped)
+        if head.status != 200:
+            raise EngineError(f"pull of {image.reference}: {message_of(text)}")
+        if failure := pull_error(text):
+            raise EngineError(f"pull of {image.reference}: {failure}")
+        pulled = self._inspect_image(image.reference)
+        if pulled is not None:
+            self._pulled.add(pulled["Id"])
+        return Timed(head.start_ns, end_ns, layer_events(stamped))
+
+    def create(self, spec: ContainerSpec) -> Timed[str]:
+        """Timed: create, labelled as ours."""
+        answer = self._connection.request("POST", f"{self._prefix}/containers/create", create_body(spec))
+        _check(answer, f"create of a container from {spec.image.reference}")
+        return Timed(answer.start_ns, answer.end_ns, str(answer.json()["Id"]))
+
+    def start(self, container_id: str) -> Timed[None]:
+        """Timed: start."""
+        answer = self._connection.request("POST", f"{self._prefix}/containers/{container_id}/start")
+        _check(answer, "start")
+        return Timed(answer.start_ns, answer.end_ns, None)
+
+    def state(self, container_id: str) -> ContainerState:
+        """Inspect."""
+        return container_state(self._get(f"/containers/{container_id}/json"))
+
+    def follow_output(self, container_id: str) -> Iterator[bytes]:
+        """Lines of both streams, unframed."""
+        following = Connection(self._address.url)
+        try:
+            head, pieces = following.stream(
+                "GET", f"{self._prefix}/containers/{container_id}/logs?follow=1&stdout=1&stderr=1"
+            )
+            if head.status != 200:
+                raise EngineError(f"output: {message_of(b''.join(pieces))}")
+            yield from lines(unframed(pieces))
+        finally:
+            following.close()
+
+    def output_tail(self, container_id: str, lines: int = 20) -> str:
+        """The last lines; drivers that keep none give an empty string."""
+        path = f"{self._prefix}/containers/{container_id}/logs?stdout=1&stderr=1&tail={lines}"
+        answer = self._connection.request("GET", path)
+        if answer.status != 200:
+            return ""
+        return b"".join(unframed(iter([answer.body]))).decode(errors="replace")
+
+    def wait_exit(self, container_id: str) -> Callable[[], Timed[int]]:
+        """The wait is registered when this returns: Docker sends the headers then."""
+        waiting = Connection(self._address.url)
+        head, pieces = waiting.stream("POST", f"{self._prefix}/containers/{container_id}/wait?condition=next-exit")
+
+        def wait() -> Timed[int]:
+            try:
+                body = b"".join(pieces)
+                end_ns = time.monotonic_ns()
+            finally:
+                waiting.close()
+            answer = Response(head.status, head.headers, body, head.start_ns, end_ns)
+            _check(answer, "wait")
+            return Timed(head.start_ns, end_ns, int(answer.json()["StatusCode"]))
+
+        return wait
+
+    def remove_container(self, container_id: str) -> None:
+        """Kill and remove, its anonymous volumes too."""
+        answer = self._connection.request("DELETE", f"{self._prefix}/containers/{container_id}?force=1&v=1")
+        if answer.status not in {404, 409}:  # 409: its removal is already in progress
+            _check(answer, "removal of a container")
+
+    def sweep(self) -> int:
+        """Remove every container labelled as ours."""
+        left = self._get(f"/containers/json?all=1&filters={_LABEL_FILTER}")
+        for container in left:
+            self.remove_container(container["Id"])
+        return len(left)
+
+    def endpoint(self, container_id: str, port: int) -> tuple[Path | None, tuple[str, int]]:
+        """The container's own address; never a published port, which docker-proxy answers before the app does."""
+        inspected = self._get(f"/containers/{container_id}/json")
+        if (inspected.get("HostConfig") or {}).get("NetworkMode") == Network.HOST:
+            return self._address.netns, (self._host(), port)
+        if Capability.CONTAINER_ADDRESS not in self.capabilities:
+            raise EngineError(
+                f"containers of {self._address.url} cannot be reached at their own address from here. Use "
+                "--network host, or a log or exit probe."
+            )
+        address = container_state(inspected).address
+        if address is None:
+            raise EngineError("the container has no network address; use a log or exit probe with --network none.")
+        return self._address.netns, (address, port)
+
+    def log_mark(self) -> int:
+        """The log's size in bytes."""
+        assert self._address.log is not None
+        return self._address.log.stat().st_size
+
+    def log_since(self, mark: int) -> bytes:
+        """The log's bytes after ``mark``."""
+        assert self._address.log is not None
+        with self._address.log.open("rb") as log:
+            log.seek(mark)
+            return log.read()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _capabilities(self) -> frozenset[Capability]:
+        found = {Capability.PULL}
+        if self._address.private:
+            found.add(Capability.PRIVATE)
+        if self._address.log is not None and os.access(self._address.log, os.R_OK):
+            found.add(Capability.LAYER_LOG)
+        if self._is_local():
+            found.add(Capability.CONTAINER_ADDRESS)
+            root = Path(self._info.get("DockerRootDir") or "/nonexistent")
+            if self._info.get("Driver") == "overlay2" and os.access(root / "overlay2", os.R_OK | os.X_OK):
+                found.add(Capability.LAYER_PATHS)
+        return frozenset(found)
+
+    def _is_local(self) -> bool:
+        return self._address.url.startswith("unix:")
+
+    def _host(self) -> str:
+        return "127.0.0.1" if self._is_local() else urlsplit(self._address.url).hostname or "localhost"
+
+    def _decompressor(self) -> str | None:
+        if not self._is_local():
+            return None
+        return "unpigz" if shutil.which("unpigz") else "Go compress/gzip"
+
+    def _get(self, path: str) -> Any:
+        answer = self._connection.request("GET", self._prefix + path)
+        _check(answer, path.partition("?")[0])
+        return answer.json()
+
+    def _inspect_image(self, name: str) -> dict[str, Any] | None:
+        answer = self._connection.request("GET", f"{self._prefix}/images/{quote(name, safe='/:@')}/json")
+        if answer.status == 404:
+            return None
+        _check(answer, f"inspection of {name}")
+        inspected: dict[str, Any] = answer.json()
+        return inspected
+
+    def _sharing_layers(self, image: Image) -> list[str]:
+        # A graph driver names a layer by all below it, so only a common base is shared; containerd keeps blobs by
+        # their own digest, so there any common layer is.
+        by_chain = self._info.get("Driver") == "overlay2"
+        own = {layer.diff_id for layer in image.layers[: 1 if by_chain else None]}
+        sharing = []
+        for listed in self._get("/images/json?all=1"):
+            inspected = self._inspect_image(listed["Id"])
+            layers = ((inspected or {}).get("RootFS") or {}).get("Layers") or []
+            names = {listed["Id"], *(listed.get("RepoDigests") or ()), *(listed.get("RepoTags") or ())}
+            if image.image_id in names or image.reference in names or own & set(layers[: 1 if by_chain else None]):
+                sharing.append(listed["Id"])
+        return sharing
+
+    def _remove_image(self, name: str) -> None:
+        answer = self._connection.request("DELETE", f"{self._prefix}/images/{quote(name, safe='/:@')}?force=1")
+        if answer.status != 404:
+            _check(answer, f"removal of image {name}")
+        self._pulled.discard(name)
+
+
+def _check(answer: Response, what: str) -> None:
+    if answer.status >= 300:
+        raise EngineError(f"{what}: {message_of(answer.body)}")
+
+
+def _runtime_facts(name: str, path: str | None) -> RuntimeFacts:
+    version = digest = None
+    if path is not None and Path(path).is_file():
+        digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        try:
+            told = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False)
+            version = told.stdout.partition("\n")[0].strip() or None
+        except (OSError, subprocess.TimeoutExpired):
+            version = None
+    return RuntimeFacts(name=name, path=path, version=version, sha256=digest)

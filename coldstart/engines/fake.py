@@ -1,0 +1,265 @@
+"""An engine that runs nothing, for tests and for trying the command line on a machine without containers.
+
+It keeps images and containers in memory, sleeps its delays instead of working, writes the same log lines as dockerd,
+and answers HTTP on a real socket of this process, so probes, sources and proofs treat it as they treat a real engine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import itertools
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from coldstart.engines.base import (
+    Capability,
+    ContainerSpec,
+    ContainerState,
+    EngineAddress,
+    LayerEvent,
+    Timed,
+)
+from coldstart.errors import EngineError
+from coldstart.model.cell import Network
+from coldstart.model.image import Image
+from coldstart.model.run import EngineFacts, RuntimeFacts
+
+NAME = "fake"
+_IMAGES_MISBEHAVING = {"exits", "silent", "wrong-platform"}
+
+
+class Delays(msgspec.Struct, frozen=True, kw_only=True):
+    """What each step takes, in seconds; a layer is downloaded, then unpacked, then registered."""
+
+    download_s: float = 0.002
+    unpack_s: float = 0.003
+    register_s: float = 0.001
+    create_s: float = 0.001
+    start_s: float = 0.002
+    listen_s: float = 0.001
+
+
+class _Container:
+    def __init__(self, spec: ContainerSpec) -> None:
+        self.spec = spec
+        self.started_wall_ns: int | None = None
+        self.finished_wall_ns: int | None = None
+        self.exit_code: int | None = None
+        self.output = b""
+        self.ended = threading.Event()
+        self.server: socket.socket | None = None
+
+    @property
+    def running(self) -> bool:
+        return self.started_wall_ns is not None and self.finished_wall_ns is None
+
+    def end(self, exit_code: int) -> None:
+        if self.running:
+            self.exit_code, self.finished_wall_ns = exit_code, time.time_ns()
+        if self.server is not None:
+            with contextlib.suppress(OSError):
+                self.server.shutdown(socket.SHUT_RDWR)  # wakes accept(); closing alone does not
+            self.server.close()
+        self.ended.set()
+
+
+def connect(address: EngineAddress) -> FakeEngine:
+    """A new fake engine; the address says nothing to it but how it is reached."""
+    return FakeEngine(where=address.where)
+
+
+class FakeEngine:
+    """See `coldstart.engines.base.Engine`. Variants ``exits``, ``silent`` and ``wrong-platform`` misbehave so."""
+
+    name = NAME
+    capabilities = frozenset({Capability.PULL, Capability.PRIVATE, Capability.LAYER_LOG, Capability.CONTAINER_ADDRESS})
+
+    def __init__(self, where: str = "testbed", delays: Delays | None = None) -> None:
+        self._where = where
+        self._delays = delays or Delays()
+        self._present: set[str] = set()
+        self._containers: dict[str, _Container] = {}
+        self._ids = itertools.count(1)
+        self._log = bytearray()
+
+    def facts(self) -> EngineFacts:
+        """A fake says so everywhere."""
+        return EngineFacts(
+            name=self.name,
+            version="0",
+            api_version=None,
+            where=self._where,
+            storage_driver=None,
+            containerd_version=None,
+            decompressor=None,
+            capabilities=tuple(sorted(self.capabilities)),
+        )
+
+    def runtimes(self) -> tuple[RuntimeFacts, ...]:
+        """Two runtimes that are none."""
+        return tuple(RuntimeFacts(name=name, path=None, version=None, sha256=None) for name in ("crun", "runc"))
+
+    def has_image(self, image: Image) -> bool:
+        """Whether it was pulled and not removed since."""
+        return image.image_id in self._present
+
+    def remove_image(self, image: Image) -> None:
+        """Forget it."""
+        self._present.discard(image.image_id)
+
+    def layer_paths(self, image: Image) -> tuple[Path, ...]:
+        """None: a fake's layers are nowhere."""
+        raise EngineError(f"{image.reference}: a fake engine has no layer folders.")
+
+    def pull(self, image: Image) -> Timed[tuple[LayerEvent, ...]]:
+        """Timed: sleep through each layer, writing dockerd's log lines."""
+        start_ns = time.monotonic_ns()
+        events = []
+        for layer in image.layers:
+            short = layer.digest.removeprefix("sha256:")[:12]
+            if image.image_id in self._present:
+                events.append(LayerEvent(time.monotonic_ns(), short, "Already exists"))
+                continue
+            self._write_log(f'pulling blob \\"{layer.digest}\\"')
+            time.sleep(self._delays.download_s)
+            self._write_log(f"Downloaded {short} to tempfile /tmp/GetImageBlob{short}")
+            events.append(LayerEvent(time.monotonic_ns(), short, "Download complete"))
+            self._write_log(f"Applying tar in /fake/overlay2/{short}/diff")
+            time.sleep(self._delays.unpack_s)
+            self._write_log(f"Applied tar {layer.diff_id} to {short}, size: {layer.unpacked_bytes or 0}")
+            time.sleep(self._delays.register_s)
+            events.append(LayerEvent(time.monotonic_ns(), short, "Pull complete"))
+        self._present.add(image.image_id)
+        return Timed(start_ns, time.monotonic_ns(), tuple(events))
+
+    def create(self, spec: ContainerSpec) -> Timed[str]:
+        """Timed: remember it."""
+        if not self.has_image(spec.image):
+            raise EngineError(f"create of a container from {spec.image.reference}: No such image")
+        if spec.runtime not in {runtime.name for runtime in self.runtimes()}:
+            raise EngineError(f"create: unknown or invalid runtime name: {spec.runtime}")
+        start_ns = time.monotonic_ns()
+        time.sleep(self._delays.create_s)
+        container_id = f"{next(self._ids):064x}"
+        self._containers[container_id] = _Container(spec)
+        return Timed(start_ns, time.monotonic_ns(), container_id)
+
+    def start(self, container_id: str) -> Timed[None]:
+        """Timed: its app listens after a while, unless its variant misbehaves."""
+        container = self._container(container_id)
+        variant = container.spec.image.variant
+        start_ns = time.monotonic_ns()
+        time.sleep(self._delays.start_s)
+        if variant == "wrong-platform":
+            raise EngineError("start: exec format error")
+        container.started_wall_ns = time.time_ns()
+        if variant == "exits" or container.spec.options.command:
+            container.output = b"app: cannot go on\n"
+            container.end(exit_code=3 if variant == "exits" else 0)
+        elif variant not in _IMAGES_MISBEHAVING:
+            container.server = socket.create_server(("127.0.0.1", 0), backlog=16)
+            threading.Thread(target=self._serve, args=(container,), daemon=True).start()
+        return Timed(start_ns, time.monotonic_ns(), None)
+
+    def state(self, container_id: str) -> ContainerState:
+        """What is remembered."""
+        container = self._container(container_id)
+        return ContainerState(
+            running=container.running,
+            pid=None,
+            started_wall_ns=container.started_wall_ns,
+            finished_wall_ns=container.finished_wall_ns,
+            exit_code=container.exit_code,
+            error="",
+            address="127.0.0.1" if container.spec.network is not Network.NONE else None,
+        )
+
+    def follow_output(self, container_id: str) -> Iterator[bytes]:
+        """Its line, once it is written; then the end."""
+        container = self._container(container_id)
+        seen = 0
+        while True:
+            ended = container.ended.is_set()
+            *lines, _ = container.output[seen:].split(b"\n")
+            for line in lines:
+                seen += len(line) + 1
+                yield line
+            if ended:
+                return
+            time.sleep(0.001)
+
+    def output_tail(self, container_id: str, lines: int = 20) -> str:
+        """The end of what it wrote."""
+        return "\n".join(self._container(container_id).output.decode().splitlines()[-lines:])
+
+    def wait_exit(self, container_id: str) -> Callable[[], Timed[int]]:
+        """Wait on the container's own event."""
+        container = self._container(container_id)
+        start_ns = time.monotonic_ns()
+
+        def wait() -> Timed[int]:
+            container.ended.wait()
+            return Timed(start_ns, time.monotonic_ns(), container.exit_code if container.exit_code is not None else 137)
+
+        return wait
+
+    def remove_container(self, container_id: str) -> None:
+        """Stop its app and forget it."""
+        container = self._containers.pop(container_id, None)
+        if container is not None:
+            container.end(exit_code=137)
+
+    def sweep(self) -> int:
+        """Forget all."""
+        left = list(self._containers)
+        for container_id in left:
+            self.remove_container(container_id)
+        return len(left)
+
+    def endpoint(self, container_id: str, port: int) -> tuple[Path | None, tuple[str, int]]:
+        """The app's real address; a port of its own choosing stands for every port."""
+        container = self._container(container_id)
+        if container.spec.network is Network.NONE:
+            raise EngineError("the container has no network address; use a log or exit probe with --network none.")
+        return None, ("127.0.0.1", container.server.getsockname()[1] if container.server else port)
+
+    def log_mark(self) -> int:
+        """Bytes written so far."""
+        return len(self._log)
+
+    def log_since(self, mark: int) -> bytes:
+        """The lines after that."""
+        return bytes(self._log[mark:])
+
+    def close(self) -> None:
+        """Stop every app."""
+        self.sweep()
+
+    def _container(self, container_id: str) -> _Container:
+        if container_id not in self._containers:
+            raise EngineError(f"No such container: {container_id}")
+        return self._containers[container_id]
+
+    def _write_log(self, message: str) -> None:
+        wall = time.time_ns()
+        stamp = dt.datetime.fromtimestamp(wall // 1_000_000_000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        self._log += f'time="{stamp}.{wall % 1_000_000_000:09d}Z" level=debug msg="{message}"\n'.encode()
+
+    def _serve(self, container: _Container) -> None:
+        time.sleep(self._delays.listen_s)
+        container.output += b"listening\n"
+        assert container.server is not None
+        while True:
+            try:
+                client, _ = container.server.accept()
+            except OSError:
+                return
+            with client:
+                client.recv(4096)
+                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")

@@ -1,0 +1,104 @@
+"""Docker's wire formats: what is sent to create a container, and how instants, errors and output come back."""
+
+from __future__ import annotations
+
+import calendar
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from coldstart.engines.base import ContainerSpec, ContainerState
+from coldstart.model.options import ContainerOptions
+
+LABEL = "coldstart.owner"
+OWNER = "coldstart"
+
+_UNSTARTED = "0001-01-01T00:00:00Z"
+_INSTANT = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?Z")
+
+
+def wall_ns(text: str) -> int | None:
+    """Docker's RFC 3339 instant with up to nine decimals, as ns since the epoch; ``None`` for its zero value."""
+    match = _INSTANT.fullmatch(text)
+    if match is None or text == _UNSTARTED:
+        return None
+    seconds = calendar.timegm(tuple(int(part) for part in match.groups()[:6]))
+    return seconds * 1_000_000_000 + int((match.group(7) or "0").ljust(9, "0"))
+
+
+def container_state(inspected: dict[str, Any]) -> ContainerState:
+    """What an inspect answer says of a container's life."""
+    state = inspected["State"]
+    networks = (inspected.get("NetworkSettings") or {}).get("Networks") or {}
+    addresses = [network["IPAddress"] for network in networks.values() if network.get("IPAddress")]
+    running = bool(state["Running"])
+    finished_wall_ns = None if running else wall_ns(state["FinishedAt"])
+    return ContainerState(
+        running=running,
+        pid=state["Pid"] or None,
+        started_wall_ns=wall_ns(state["StartedAt"]),
+        finished_wall_ns=finished_wall_ns,
+        exit_code=None if finished_wall_ns is None else state["ExitCode"],
+        error=state.get("Error") or "",
+        address=addresses[0] if addresses else None,
+    )
+
+
+def create_body(spec: ContainerSpec) -> dict[str, object]:
+    """The body of a create request, labelled as ours."""
+    options = spec.options
+    host: dict[str, object] = {"Runtime": spec.runtime, "NetworkMode": str(spec.network)} | _limits(options)
+    if options.volumes:
+        host["Binds"] = list(options.volumes)
+    if options.devices:
+        host["Devices"] = [_device(device) for device in options.devices]
+    body: dict[str, object] = {"Image": spec.image.reference, "Labels": {LABEL: OWNER}, "HostConfig": host}
+    if options.env:
+        body["Env"] = list(options.env)
+    if options.command:
+        body["Cmd"] = list(options.command)
+    return body
+
+
+def _limits(options: ContainerOptions) -> dict[str, object]:
+    limits: dict[str, object] = {}
+    if options.memory_bytes is not None:
+        limits["Memory"] = options.memory_bytes
+    if options.cpus is not None:
+        limits["NanoCpus"] = round(options.cpus * 1e9)
+    if options.cpuset_cpus is not None:
+        limits["CpusetCpus"] = options.cpuset_cpus
+    return limits
+
+
+def _device(text: str) -> dict[str, str]:
+    host, _, rest = text.partition(":")
+    inside, _, permissions = rest.partition(":")
+    return {"PathOnHost": host, "PathInContainer": inside or host, "CgroupPermissions": permissions or "rwm"}
+
+
+def message_of(body: bytes) -> str:
+    """An error answer's message, or the answer itself."""
+    text = body.decode(errors="replace").strip()
+    match = re.fullmatch(r'\{"message":"(.*)"\}', text, re.DOTALL)
+    return (match.group(1).replace('\\"', '"').replace("\\n", "\n") if match else text) or "no reason given"
+
+
+def unframed(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """A container's output without its frames: stream, three zero bytes, big-endian length (Engine API, "attach")."""
+    buffer = bytearray()
+    for piece in pieces:
+        buffer += piece
+        while len(buffer) >= 8 and len(buffer) >= 8 + (size := int.from_bytes(buffer[4:8], "big")):
+            yield bytes(buffer[8 : 8 + size])
+            del buffer[: 8 + size]
+
+
+def lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Whole lines as they complete; a last one without its newline counts."""
+    rest = b""
+    for piece in pieces:
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from whole
+    if rest:
+        yield rest

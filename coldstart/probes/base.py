@@ -1,0 +1,78 @@
+"""What a readiness probe is: armed before the start, asked after it, answered with an instant.
+
+A new probe is one module in this package (or an entry point of group ``coldstart.probes``) with a function
+``make(spec)``; the module's name is the probe's kind.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from coldstart.engines.base import ContainerState, Engine
+
+POLL_NS = 1_000_000  # 1 ms: costs 5% of a core and does not slow the start; a busy loop does
+LIVENESS_NS = 100_000_000  # how often a waiting probe asks whether the container still runs
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True):
+    """When the first success was seen (CLOCK_MONOTONIC ns), after how many attempts, and how late that may be.
+
+    ``resolution_ns`` is the time since the last attempt that failed: readiness began somewhere inside it. ``None``
+    where the probe is told, and polls nothing.
+    """
+
+    at_ns: int
+    attempts: int
+    resolution_ns: int | None
+
+
+class NotReady(msgspec.Struct, frozen=True, kw_only=True):
+    """Why there was no success: the last thing seen, and the container's end if it ended."""
+
+    reason: str
+    attempts: int
+    state: ContainerState | None = None
+
+
+class Probe(Protocol):
+    """One container's probe."""
+
+    def arm(self, engine: Engine, container_id: str) -> None:
+        """Before the start: whatever must listen already."""
+
+    def wait(self, engine: Engine, container_id: str, deadline_ns: int) -> Ready | NotReady:
+        """After the start: block until the first success, the container's end, or ``deadline_ns``."""
+
+    def close(self) -> None:
+        """Give back what `arm` took."""
+
+
+def poll(
+    attempt: Callable[[], str | None], engine: Engine, container_id: str, deadline_ns: int, started_ns: int
+) -> Ready | NotReady:
+    """Call ``attempt`` every `POLL_NS` until it returns ``None`` (success); otherwise it returns what it saw.
+
+    Every `LIVENESS_NS` the container is inspected: one that has ended is not waited for.
+    """
+    attempts, last_ns, last_seen = 0, started_ns, "nothing was tried"
+    next_look_ns = time.monotonic_ns() + LIVENESS_NS
+    while True:
+        begin_ns = time.monotonic_ns()
+        attempts += 1
+        seen = attempt()
+        now_ns = time.monotonic_ns()
+        if seen is None:
+            return Ready(at_ns=now_ns, attempts=attempts, resolution_ns=now_ns - last_ns)
+        last_ns, last_seen = begin_ns, seen
+        if now_ns >= next_look_ns:
+            state = engine.state(container_id)
+            if not state.running:
+                return NotReady(reason=last_seen, attempts=attempts, state=state)
+            next_look_ns = time.monotonic_ns() + LIVENESS_NS
+        if now_ns >= deadline_ns:
+            return NotReady(reason=last_seen, attempts=attempts)
+        time.sleep(max(0, begin_ns + POLL_NS - time.monotonic_ns()) / 1e9)

@@ -1,0 +1,75 @@
+"""``tcp:PORT``: ready when the container's own address accepts a connection.
+
+Never a published port: docker-proxy accepts there before the app listens.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from coldstart.engines.base import Engine
+from coldstart.engines.netns import tcp_socket
+from coldstart.model.probe import ProbeSpec
+from coldstart.probes.base import NotReady, Ready, poll
+
+_CONNECT_S = 0.1  # an unanswered connection attempt is made afresh after this
+
+Way = tuple[Path | None, tuple[str, int]]
+
+
+def make(spec: ProbeSpec) -> TcpProbe:
+    """See `coldstart.probes.base.Probe`."""
+    return TcpProbe(spec)
+
+
+class TcpProbe:
+    """Polls a connection; subclasses say what to do on it."""
+
+    def __init__(self, spec: ProbeSpec) -> None:
+        assert spec.port is not None
+        self._spec = spec
+        self._port = spec.port
+
+    def arm(self, engine: Engine, container_id: str) -> None:
+        """Nothing listens before the start."""
+
+    def wait(self, engine: Engine, container_id: str, deadline_ns: int) -> Ready | NotReady:
+        """Poll the container's address."""
+        started_ns = time.monotonic_ns()
+        return poll(self._attempts_at(engine, container_id), engine, container_id, deadline_ns, started_ns)
+
+    def close(self) -> None:
+        """Nothing was kept."""
+
+    def _attempts_at(self, engine: Engine, container_id: str) -> Callable[[], str | None]:
+        way: list[Way] = []
+
+        def attempt() -> str | None:
+            if not way:
+                way.append(engine.endpoint(container_id, self._port))
+            return self.attempt(*way[0])
+
+        return attempt
+
+    def attempt(self, netns: Path | None, address: tuple[str, int]) -> str | None:
+        """Connect once; ``None`` on success, else what was seen."""
+        with tcp_socket(netns) as connection:
+            connection.setblocking(False)
+            code = connection.connect_ex(address)
+            if code == errno.EINPROGRESS:
+                _, writable, _ = select.select((), (connection,), (), _CONNECT_S)
+                code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if writable else errno.ETIMEDOUT
+            if code != 0:
+                return f"{self._spec}: {os.strerror(code)}"
+            return self.converse(connection.detach())
+
+    def converse(self, descriptor: int) -> str | None:
+        """What follows the connection; takes ownership of the descriptor."""
+        os.close(descriptor)
+        return None
