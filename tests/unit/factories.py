@@ -75,7 +75,7 @@ def make_spans(
     gap_ns: int = 1 * MS,
     layers: int = 2,
 ) -> tuple[Span, ...]:
-    """The spans of one start from `T0_NS` on; the gap lies between create and init; init has one leaf, its first half."""
+    """The spans of one start from `T0_NS` on; the gap is between create and init, whose one leaf is its first half."""
     at = T0_NS + pull_ns
     created = at + create_ns
     started = created + gap_ns
