@@ -76,6 +76,7 @@ class DockerEngine:
             version=self._version["Version"],
             api_version=self._version["ApiVersion"],
             where=self._address.where,
+            platform=f"{self._version['Os']}/{self._version['Arch']}",
             storage_driver=self._info.get("Driver"),
             containerd_version=components.get("containerd"),
             decompressor=self._decompressor(),

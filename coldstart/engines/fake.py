@@ -95,6 +95,7 @@ class FakeEngine:
             version="0",
             api_version=None,
             where=self._where,
+            platform="linux/amd64",
             storage_driver=None,
             containerd_version=None,
             decompressor=None,

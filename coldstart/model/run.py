@@ -27,6 +27,7 @@ class EngineFacts(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     api_version: str | None
     where: str
+    platform: str | None = None
     storage_driver: str | None
     containerd_version: str | None
     decompressor: str | None

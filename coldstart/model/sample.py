@@ -34,8 +34,8 @@ class Source(StrEnum):
 
     TRACE = "trace"
     PROC = "proc"
-    ENGINE_API = "engine_api"
     ENGINE_LOG = "engine_log"
+    ENGINE_API = "engine_api"
     APP = "app"
     CLIENT = "client"  # our own clock around a request we made
 

@@ -1,7 +1,8 @@
 """From a sample's spans to its phases: integer nanoseconds that add up exactly.
 
 For an ``ok`` sample ``e2e = pull + create + init + readiness + gap``; pull's five exclusive parts add up to pull.
-Layer spans overlap, so ``download``, ``unpack`` and ``register`` are unions and are never added up.
+Layer spans overlap, so ``download``, ``unpack`` and ``register`` are unions and are never added up. Every source's spans
+are stored; a phase is drawn from the best-ranked source that saw it, never from two.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from coldstart.model.sample import Outcome, Phase, Sample, Span
+from coldstart.model.sample import Outcome, Phase, Sample, Source, Span
 
 Interval = tuple[int, int]
 
@@ -76,11 +77,8 @@ def phases_of(sample: Sample, container: int = 0) -> Phases | None:
     """
     if sample.outcome is not Outcome.OK:
         return None
-    top = {
-        span.phase: span
-        for span in sample.spans
-        if span.layer is None and (span.container == container or span.phase is Phase.PULL)
-    }
+    spans = best_spans(span for span in sample.spans if span.container == container or span.layer is not None)
+    top = {span.phase: span for span in spans if span.layer is None}
     try:
         create, init, readiness = top[Phase.CREATE], top[Phase.INIT], top[Phase.READINESS]
     except KeyError as missing:
@@ -89,8 +87,8 @@ def phases_of(sample: Sample, container: int = 0) -> Phases | None:
     pull_ns = pull.length_ns if pull else 0
     e2e_ns = readiness.end_ns - (pull or create).start_ns
     gap_ns = e2e_ns - pull_ns - create.length_ns - init.length_ns - readiness.length_ns
-    parts = _pull_parts(sample.spans, pull)
-    init_leaves = [s for s in sample.spans if s.phase in _INIT_LEAVES and s.container == container]
+    parts = _pull_parts(spans, pull)
+    init_leaves = [span for span in spans if span.phase in _INIT_LEAVES]
     init_uncovered_ns = init.length_ns - covered_ns(init_leaves, within=init)
     return Phases(
         e2e_ns=e2e_ns,
@@ -109,6 +107,16 @@ def phases_of(sample: Sample, container: int = 0) -> Phases | None:
         pull_other_ns=parts.other_ns,
         unattributed_ns=(None if parts.uncovered_ns is None else gap_ns + parts.uncovered_ns + init_uncovered_ns),
     )
+
+
+def best_spans(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """Of each phase, the spans of the best-ranked source that has any (`Source` is ordered best first)."""
+    kept = tuple(spans)
+    rank = {source: place for place, source in enumerate(Source)}
+    best: dict[Phase, int] = {}
+    for span in kept:
+        best[span.phase] = min(rank[span.source], best.get(span.phase, len(rank)))
+    return tuple(span for span in kept if rank[span.source] == best[span.phase])
 
 
 def covered_ns(spans: Iterable[Span], within: Span) -> int:

@@ -6,6 +6,7 @@ A kernel trace, the proc connector and the engine's own API and log are all sour
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Protocol
 
@@ -14,7 +15,7 @@ import msgspec
 from coldstart.engines.base import ContainerState, LayerEvent, Timed
 from coldstart.model.image import Image
 from coldstart.model.run import SourceFacts
-from coldstart.model.sample import ClockConversion, Source, Span
+from coldstart.model.sample import ClockConversion, Phase, Source, Span
 
 
 class InstantKind(StrEnum):
@@ -49,6 +50,17 @@ class TrialWindow(msgspec.Struct, frozen=True, kw_only=True):
     pull: Timed[tuple[LayerEvent, ...]] | None
     starts: tuple[Timed[None], ...]
     states: tuple[ContainerState, ...]
+
+
+def of_all_layers(spans: Iterable[Span], image: Image) -> tuple[Span, ...]:
+    """The spans without those phases that some layers lack: a union over half the layers would be a lie."""
+    kept = tuple(spans)
+    every = {layer.digest for layer in image.layers}
+    seen: dict[Phase, set[str]] = {}
+    for span in kept:
+        if span.layer is not None:
+            seen.setdefault(span.phase, set()).add(span.layer)
+    return tuple(span for span in kept if span.layer is None or seen[span.phase] == every)
 
 
 class SpanSource(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from coldstart.engines.base import LayerEvent
 from coldstart.model.run import SourceFacts
 from coldstart.model.sample import Phase, Source, Span
-from coldstart.trace.base import Instant, InstantKind, Observation, TrialWindow
+from coldstart.trace.base import Instant, InstantKind, Observation, TrialWindow, of_all_layers
 
 # State.StartedAt against the kernel's exec event: +1.8 ms in the median, from -3 to +8.
 EXEC_ERROR_NS = 8_000_000
@@ -16,8 +16,8 @@ FACTS = SourceFacts(
     name=Source.ENGINE_API,
     resolution_ns=EXEC_ERROR_NS,
     bias=(
-        "the entrypoint's exec, taken from State.StartedAt, reads 1.8 ms late (-3 to +8), so init is long and readiness "
-        "short by that; layer progress, used where there is no log, comes every 100 ms and overstates unpack"
+        "the entrypoint's exec, taken from State.StartedAt, reads 1.8 ms late (-3 to +8), so init is long and "
+        "readiness short by that; layer progress, used where there is no log, comes every 100 ms and overstates unpack"
     ),
 )
 
@@ -48,7 +48,7 @@ class EngineApi:
 
 
 def layer_spans(events: tuple[LayerEvent, ...], window: TrialWindow) -> tuple[Span, ...]:
-    """Download, unpack and register as far as two boundaries of each were reported."""
+    """Download, unpack and register, each only if two boundaries of it were reported for every layer."""
     digests = {layer.digest.removeprefix("sha256:")[:12]: layer.digest for layer in window.image.layers}
     first: dict[tuple[str, str], int] = {}
     last: dict[tuple[str, str], int] = {}
@@ -74,4 +74,4 @@ def layer_spans(events: tuple[LayerEvent, ...], window: TrialWindow) -> tuple[Sp
             for phase, start_ns, end_ns in boundaries
             if start_ns is not None and end_ns is not None and start_ns <= end_ns
         ]
-    return tuple(spans)
+    return of_all_layers(spans, window.image)

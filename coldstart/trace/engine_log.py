@@ -7,7 +7,7 @@ Lines used, the same from Docker 20 to 28 with a graph driver (moby: ``distribut
     pulling blob "sha256:…"                            a layer's download begins; resolve has ended
     Downloaded <short digest> to tempfile …            it ends
     Applying tar in …/overlay2/<cache ID>/diff         a layer's unpack begins, in the manifest's order
-    Applied tar sha256:<diff ID> to <cache ID>, …      it ends; register begins, and lasts until the API's "Pull complete"
+    Applied tar sha256:<diff ID> to <cache ID>, …      it ends; register begins, until the API's "Pull complete"
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from coldstart.engines.wire import wall_ns
 from coldstart.model.image import Image
 from coldstart.model.run import SourceFacts
 from coldstart.model.sample import Phase, Source, Span
-from coldstart.trace.base import Observation, TrialWindow
+from coldstart.trace.base import Observation, TrialWindow, of_all_layers
 
 FACTS = SourceFacts(
     name=Source.ENGINE_LOG,
@@ -74,7 +74,7 @@ class EngineLog:
 
 
 def pull_spans(log: bytes, window: TrialWindow) -> tuple[Span, ...]:
-    """The pull's spans, on the monotonic clock; a span with only one boundary in the log is left out."""
+    """The pull's spans, on the monotonic clock; no phase is reported for some of the layers only."""
     pull = window.pull
     assert pull is not None
     events = _events(log)
@@ -106,7 +106,7 @@ def pull_spans(log: bytes, window: TrialWindow) -> tuple[Span, ...]:
         completed_ns = complete.get(_short(digest))
         if completed_ns is not None:
             spans.append(span(Phase.REGISTER, applied, max(completed_ns, applied - offset_ns), digest))
-    return tuple(spans)
+    return of_all_layers(spans, window.image)
 
 
 def _events(log: bytes) -> _Events:
