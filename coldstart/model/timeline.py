@@ -1,8 +1,8 @@
 """From a sample's spans to its phases: integer nanoseconds that add up exactly.
 
 For an ``ok`` sample ``e2e = pull + create + init + readiness + gap``; pull's five exclusive parts add up to pull.
-Layer spans overlap, so ``download``, ``unpack`` and ``register`` are unions and are never added up. Every source's spans
-are stored; a phase is drawn from the best-ranked source that saw it, never from two.
+Layer spans overlap, so ``download``, ``unpack`` and ``register`` are unions and are never added up. Every source's
+spans are stored; a phase is drawn from the best-ranked source that saw it, never from two.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ PULL_PARTS = (
     "pull_other_ns",
 )
 
+_PULL_PHASES = {Phase.PULL, Phase.RESOLVE, Phase.DOWNLOAD, Phase.UNPACK, Phase.REGISTER}  # shared by all containers
 _INIT_LEAVES = {
     Phase.INIT_ENGINE,
     Phase.INIT_SHIM,
@@ -77,7 +78,7 @@ def phases_of(sample: Sample, container: int = 0) -> Phases | None:
     """
     if sample.outcome is not Outcome.OK:
         return None
-    spans = best_spans(span for span in sample.spans if span.container == container or span.layer is not None)
+    spans = best_spans(s for s in sample.spans if s.container == container or s.phase in _PULL_PHASES)
     top = {span.phase: span for span in spans if span.layer is None}
     try:
         create, init, readiness = top[Phase.CREATE], top[Phase.INIT], top[Phase.READINESS]

@@ -1,0 +1,86 @@
+"""From requests, answers and observations to a sample's spans."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+
+from coldstart.engines.base import LayerEvent, Timed
+from coldstart.measure.failure import TrialFailure
+from coldstart.model.sample import ClockConversion, Outcome, Phase, Source, Span
+from coldstart.probes.base import Ready
+from coldstart.trace.base import Instant, InstantKind, Observation
+
+
+def read_clock() -> ClockConversion:
+    """Wall clock against monotonic, now: the tightest of a few brackets."""
+    best: ClockConversion | None = None
+    for _ in range(5):
+        before_ns = time.monotonic_ns()
+        wall_ns = time.time_ns()
+        after_ns = time.monotonic_ns()
+        half_ns = (after_ns - before_ns) // 2 + 1
+        if best is None or half_ns < best.error_ns:
+            best = ClockConversion(offset_ns=wall_ns - (before_ns + after_ns) // 2, error_ns=half_ns)
+    assert best is not None
+    return best
+
+
+def between(before: ClockConversion, after: ClockConversion) -> ClockConversion:
+    """One conversion for a trial: what the wall clock moved against the monotonic one during it is its error."""
+    moved_ns = abs(after.offset_ns - before.offset_ns)
+    return ClockConversion(
+        offset_ns=(before.offset_ns + after.offset_ns) // 2,
+        error_ns=max(before.error_ns, after.error_ns) + (moved_ns + 1) // 2,
+    )
+
+
+def request_spans(pull: Timed[tuple[LayerEvent, ...]] | None, creates: Sequence[Timed[str]]) -> tuple[Span, ...]:
+    """The phases whose boundaries are our own requests and their answers."""
+    spans = [] if pull is None else [_client_span(Phase.PULL, pull.start_ns, pull.end_ns, 0)]
+    spans += [_client_span(Phase.CREATE, made.start_ns, made.end_ns, k) for k, made in enumerate(creates)]
+    return tuple(spans)
+
+
+def start_spans(
+    observations: Iterable[Observation], starts: Sequence[Timed[None]], readies: Sequence[Ready]
+) -> tuple[Span, ...]:
+    """Init and readiness of each container, once for every source that saw the entrypoint's exec between them.
+
+    Raises:
+        TrialFailure: `Outcome.ENGINE_LOST`: no source saw a container's entrypoint start.
+    """
+    instants = [instant for observation in observations for instant in observation.instants]
+    spans: list[Span] = []
+    for container, (start, ready) in enumerate(zip(starts, readies, strict=True)):
+        execs = [i for i in instants if i.kind is InstantKind.ENTRYPOINT_EXEC and i.container == container]
+        if not execs:
+            raise TrialFailure(Outcome.ENGINE_LOST, "no source saw the entrypoint start")
+        for instant in execs:
+            spans += _around_exec(instant, start, ready)
+    return tuple(spans)
+
+
+def _around_exec(instant: Instant, start: Timed[None], ready: Ready) -> tuple[Span, Span]:
+    # A source that is late by more than readiness took would turn a phase negative: the boundary is clamped into the
+    # window it must lie in, and its error says how far it may be off.
+    exec_ns = min(max(instant.at_ns, start.start_ns), ready.at_ns)
+    moved_ns = abs(exec_ns - instant.at_ns)
+    return tuple(
+        Span(
+            phase=phase,
+            start_ns=start_ns,
+            end_ns=end_ns,
+            source=instant.source,
+            error_ns=instant.error_ns + moved_ns,
+            container=instant.container,
+        )
+        for phase, start_ns, end_ns in (
+            (Phase.INIT, start.start_ns, exec_ns),
+            (Phase.READINESS, exec_ns, ready.at_ns),
+        )
+    )  # type: ignore[return-value]  # two elements by construction
+
+
+def _client_span(phase: Phase, start_ns: int, end_ns: int, container: int) -> Span:
+    return Span(phase=phase, start_ns=start_ns, end_ns=end_ns, source=Source.CLIENT, container=container)

@@ -1,0 +1,101 @@
+"""Everything a trial needs, put together once per run by the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from coldstart.engines.base import Engine
+from coldstart.model.cell import Cell
+from coldstart.model.image import Image
+from coldstart.model.options import ContainerOptions
+from coldstart.model.sample import Conditions
+from coldstart.probes.base import Probe
+from coldstart.trace.base import SpanSource
+
+
+class BlobTraffic(Protocol):
+    """What a registry served in some interval."""
+
+    @property
+    def gets(self) -> int:
+        """Blob downloads that succeeded."""
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of their bodies."""
+
+
+class BlobLog(Protocol):
+    """A registry's access log."""
+
+    def mark(self) -> int:
+        """A position in the log."""
+
+    def settled(self, mark: int, gets: int) -> BlobTraffic:
+        """Traffic since ``mark``, once ``gets`` downloads are logged or enough time has passed for them to be."""
+
+
+class QuietWait(Protocol):
+    """How waiting for a quiet machine went."""
+
+    @property
+    def quiet(self) -> bool:
+        """Whether it became quiet."""
+
+    @property
+    def waited_ns(self) -> int:
+        """How long that took."""
+
+    @property
+    def busy_fraction(self) -> float | None:
+        """CPU busy in the last window."""
+
+
+class Surroundings(Protocol):
+    """The machine around a trial."""
+
+    def settle(self) -> None:
+        """Write back what earlier trials left dirty on the engine's storage."""
+
+    def wait_until_quiet(self) -> QuietWait:
+        """Block until the CPU is quiet, or give up."""
+
+    def evict(self, paths: Sequence[Path]) -> None:
+        """Drop the pages of all files below the folders."""
+
+    def resident_bytes(self, paths: Sequence[Path]) -> int:
+        """Bytes of their files that are in memory."""
+
+    def open_meters(self) -> Callable[[], Conditions]:
+        """Read the machine's meters; the returned call reads them again and gives the conditions between."""
+
+
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """What the cells of one image have in common: the image, and how a container of it is judged ready."""
+
+    image: Image
+    new_probe: Callable[[], Probe]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """The instruments of a run. ``blobs`` is ``None`` where the registry's log cannot be read."""
+
+    run_id: str
+    engine: Engine
+    subjects: Mapping[tuple[str, str], Subject]
+    sources: Sequence[SpanSource]
+    surroundings: Surroundings
+    blobs: BlobLog | None
+    timeout_ns: int
+    options: ContainerOptions = field(default_factory=ContainerOptions)
+    source_profile: str = "engine"
+
+    def subject(self, cell: Cell) -> Subject:
+        """The cell's image and probe."""
+        return self.subjects[cell.image_key]

@@ -1,0 +1,164 @@
+"""Cold tiers: brought about before the timed window, proved before and after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from coldstart.engines.base import Capability, Engine, LayerEvent, Timed
+from coldstart.errors import EngineError
+from coldstart.measure.bench import Bench, BlobLog
+from coldstart.measure.failure import TrialFailure
+from coldstart.model.cell import Cell, Tier
+from coldstart.model.image import Image
+from coldstart.model.sample import ColdProof, Outcome
+
+REGISTRY_LOG = "registry_log"
+ENGINE_API = "engine_api"
+
+
+def unprovable(tier: Tier, engine: Engine) -> str | None:
+    """Why this engine cannot prove a tier; ``None`` if it can."""
+    if tier is Tier.ABSENT and Capability.PULL not in engine.capabilities:
+        return "the engine does not pull images"
+    if tier is Tier.CACHED and Capability.LAYER_PATHS not in engine.capabilities:
+        return "the engine's layer folders cannot be read here, so their pages can be neither evicted nor counted"
+    return None
+
+
+class ColdKeeper:
+    """Keeps each image as cold as the next trial wants it, and remembers what that did."""
+
+    def __init__(self, bench: Bench, start_once: Callable[[Cell], None]) -> None:
+        self._engine = bench.engine
+        self._surroundings = bench.surroundings
+        self._blobs = bench.blobs
+        self._start_once = start_once
+        self._warm_starts: dict[tuple[str, str], int] = {}
+
+    def prepare(self, cell: Cell, image: Image) -> ColdProof:
+        """Bring the tier about; what can be proved before the start.
+
+        Raises:
+            TrialFailure: `Outcome.NOT_COLD` with what is missing, or why the image cannot be had.
+        """
+        if cell.tier is Tier.ABSENT:
+            return self._prepare_absent(image)
+        self._ensure_present(image)
+        if cell.tier is Tier.CACHED:
+            return self._prepare_cached(image)
+        if self._warm_starts.get((image.image_id, cell.runtime), 0) == 0:
+            self._start_once(cell)
+            self.started(cell, image)
+        return ColdProof(
+            tier=cell.tier,
+            source=self._proof_source(),
+            image_present=self._engine.has_image(image),
+            warm_starts=self._warm_starts[image.image_id, cell.runtime],
+        )
+
+    def started(self, cell: Cell, image: Image) -> None:
+        """A container of this image was started: its pages, and the runtime's for it, are in memory now."""
+        key = (image.image_id, cell.runtime)
+        self._warm_starts[key] = self._warm_starts.get(key, 0) + 1
+
+    def watch(self) -> BlobWatch:
+        """Begin to count what the registry serves."""
+        return BlobWatch(self._blobs)
+
+    def _prepare_absent(self, image: Image) -> ColdProof:
+        try:
+            self._engine.remove_image(image)
+        except EngineError as error:
+            raise TrialFailure(Outcome.NOT_COLD, str(error)) from error
+        # Removing it takes its neighbours along where they share layers: nothing is known to be warm any more.
+        self._warm_starts = {key: n for key, n in self._warm_starts.items() if key[0] != image.image_id}
+        present = self._engine.has_image(image)
+        if present:
+            raise TrialFailure(Outcome.NOT_COLD, f"{image.reference} is still in the engine after its removal")
+        return ColdProof(tier=Tier.ABSENT, source=self._proof_source(), image_present=present)
+
+    def _prepare_cached(self, image: Image) -> ColdProof:
+        paths: tuple[Path, ...] = self._engine.layer_paths(image)
+        self._warm_starts = {key: n for key, n in self._warm_starts.items() if key[0] != image.image_id}
+        self._surroundings.evict(paths)
+        resident_bytes = self._surroundings.resident_bytes(paths)
+        if resident_bytes > 0:
+            raise TrialFailure(Outcome.NOT_COLD, f"{resident_bytes} bytes of its layers stayed in memory")
+        return ColdProof(
+            tier=Tier.CACHED, source=self._proof_source(), image_present=True, resident_bytes=resident_bytes
+        )
+
+    def _ensure_present(self, image: Image) -> None:
+        if self._engine.has_image(image):
+            return
+        self._warm_starts = {key: n for key, n in self._warm_starts.items() if key[0] != image.image_id}
+        try:
+            self._engine.pull(image)
+        except EngineError as error:
+            raise TrialFailure(Outcome.PULL_FAILED, str(error)) from error
+
+    def _proof_source(self) -> str:
+        return REGISTRY_LOG if self._blobs is not None else ENGINE_API
+
+
+class BlobWatch:
+    """What the registry served from here on."""
+
+    def __init__(self, blobs: BlobLog | None) -> None:
+        self._blobs = blobs
+        self._mark = blobs.mark() if blobs is not None else 0
+
+    def conclude(self, proof: ColdProof, image: Image, pull: Timed[tuple[LayerEvent, ...]] | None) -> ColdProof:
+        """The proof with what the trial itself showed."""
+        events = pull.value if pull is not None else ()
+        expected = len(_blob_digests(image)) + 1 if pull is not None else 0
+        traffic = self._blobs.settled(self._mark, expected) if self._blobs is not None else None
+        return msgspec.structs.replace(
+            proof,
+            blob_gets=traffic.gets if traffic is not None else None,
+            blob_bytes=traffic.bytes if traffic is not None else None,
+            layers_unpacked=sum(event.status == "Pull complete" for event in events),
+        )
+
+
+def doubt(proof: ColdProof, image: Image) -> str | None:
+    """What the evidence lacks for its tier; ``None`` if it is complete.
+
+    ``absent``: the registry served each blob once, to the byte, and every layer was unpacked. ``cached`` and ``warm``:
+    it served none, and the image was there.
+    """
+    return _doubt_absent(proof, image) if proof.tier is Tier.ABSENT else _doubt_present(proof)
+
+
+def _doubt_absent(proof: ColdProof, image: Image) -> str | None:
+    layers = len(image.layers)
+    if proof.layers_unpacked != layers:
+        return f"{proof.layers_unpacked} of {layers} layers were unpacked: the others were there already"
+    served = (proof.blob_gets, proof.blob_bytes)
+    manifest = (len(_blob_digests(image)) + 1, _blob_bytes(image))  # one more: the configuration
+    if proof.blob_gets is not None and served != manifest:
+        return "the registry served {} blobs, {} bytes; the manifest has {} and {}".format(*served, *manifest)
+    return None
+
+
+def _doubt_present(proof: ColdProof) -> str | None:
+    if proof.blob_gets:
+        return f"the registry served {proof.blob_gets} blobs to a start that needed none"
+    if not proof.image_present:
+        return "the image was not in the engine"
+    if proof.tier is Tier.CACHED and proof.resident_bytes != 0:
+        return f"{proof.resident_bytes} bytes of its layers were in memory"
+    if proof.tier is Tier.WARM and not proof.warm_starts:
+        return "nothing had started it since it was last evicted"
+    return None
+
+
+def _blob_digests(image: Image) -> dict[str, int]:
+    return {layer.digest: layer.compressed_bytes for layer in image.layers}
+
+
+def _blob_bytes(image: Image) -> int:
+    return sum(_blob_digests(image).values()) + (image.config_bytes or 0)

@@ -1,0 +1,18 @@
+"""A trial's end before its time: raised where it happens, stored as the sample's outcome."""
+
+from __future__ import annotations
+
+from coldstart.model.sample import Outcome
+
+
+class TrialFailure(Exception):  # noqa: N818  it is an outcome; errors are what users meet
+    """The outcome and, for people, the reason; with what the container left behind where it ended."""
+
+    def __init__(
+        self, outcome: Outcome, reason: str, *, exit_code: int | None = None, output_tail: str | None = None
+    ) -> None:
+        super().__init__(reason)
+        self.outcome = outcome
+        self.reason = reason
+        self.exit_code = exit_code
+        self.output_tail = output_tail

@@ -1,0 +1,263 @@
+"""One trial to one sample: prepare, prove, wait for quiet, time, collect, tear down, and only then judge."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import time
+from collections.abc import Iterator
+
+import msgspec
+
+from coldstart.engines.base import ContainerSpec, ContainerState, LayerEvent, Timed
+from coldstart.errors import ColdstartError, EngineError, EngineUnreachableError
+from coldstart.measure.assemble import between, read_clock, request_spans, start_spans
+from coldstart.measure.bench import Bench, Subject
+from coldstart.measure.cold import ColdKeeper, doubt
+from coldstart.measure.failure import TrialFailure
+from coldstart.measure.listeners import listening_ports
+from coldstart.model.cell import Cell, Tier, Trial
+from coldstart.model.sample import ColdProof, Conditions, Harness, Outcome, Sample
+from coldstart.probes.base import NotReady, Probe, Ready
+from coldstart.trace.base import Observation, TrialWindow
+
+Pull = Timed[tuple[LayerEvent, ...]]
+
+
+class _Started(msgspec.Struct, frozen=True, kw_only=True):
+    """What the timed window gave."""
+
+    pull: Pull | None
+    create: Timed[str]
+    start: Timed[None]
+    ready: Ready
+
+
+class Stage:
+    """Runs trials on a bench, one after the other; it remembers what is warm."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._engine = bench.engine
+        self._cold = ColdKeeper(bench, self._discarded_start)
+
+    def run(self, trial: Trial) -> Sample:
+        """One trial. Whatever the engine or the container does becomes the sample's outcome.
+
+        Raises:
+            EngineUnreachableError: the engine is gone for good: it does not answer the teardown either.
+        """
+        return _TrialRun(self._bench, self._cold, trial).run()
+
+    def _discarded_start(self, cell: Cell) -> None:
+        """Start a cell's container until it is ready, and forget about it.
+
+        Raises:
+            TrialFailure: it does not start; a container that starts and then fails has warmed its pages all the same.
+        """
+        subject = self._bench.subject(cell)
+        with _container(self._bench, cell, subject) as created:
+            try:
+                self._engine.start(created.value)
+            except EngineError as error:
+                raise TrialFailure(Outcome.START_FAILED, f"in the discarded start: {error}") from error
+            probe = subject.new_probe()
+            with contextlib.suppress(EngineError):
+                probe.wait(self._engine, created.value, time.monotonic_ns() + self._bench.timeout_ns)
+            probe.close()
+
+
+class _TrialRun:
+    def __init__(self, bench: Bench, cold: ColdKeeper, trial: Trial) -> None:
+        self._bench = bench
+        self._cold = cold
+        self._trial = trial
+        self._cell = trial.cell
+        self._subject = bench.subject(trial.cell)
+        self._proof: ColdProof | None = None
+        self._conditions = Conditions()
+        self._prepare_ns = self._quiet_wait_ns = self._collect_ns = self._teardown_ns = 0
+        self._watch = cold.watch()
+
+    def run(self) -> Sample:
+        started_at = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        sample = Sample(
+            run_id=self._bench.run_id,
+            trial=self._trial,
+            outcome=Outcome.OK,
+            source=self._bench.source_profile,
+            started_at=started_at,
+        )
+        try:
+            self._prepare()
+            sample = self._measure(sample)
+        except TrialFailure as failure:
+            sample = msgspec.structs.replace(
+                sample,
+                outcome=failure.outcome,
+                reason=failure.reason,
+                exit_code=failure.exit_code,
+                output_tail=failure.output_tail,
+            )
+        except EngineUnreachableError as error:
+            sample = msgspec.structs.replace(sample, outcome=Outcome.ENGINE_LOST, reason=str(error))
+        return self._judged(sample)
+
+    def _prepare(self) -> None:
+        begin_ns = time.monotonic_ns()
+        try:
+            self._proof = self._cold.prepare(self._cell, self._subject.image)
+            self._bench.surroundings.settle()
+        except EngineUnreachableError:
+            raise
+        except EngineError as error:
+            raise TrialFailure(Outcome.NOT_COLD, str(error)) from error
+        finally:
+            self._prepare_ns = time.monotonic_ns() - begin_ns
+        wait = self._bench.surroundings.wait_until_quiet()
+        self._quiet_wait_ns = wait.waited_ns
+        if not wait.quiet:
+            busy = "" if wait.busy_fraction is None else f"; the CPU was {wait.busy_fraction:.0%} busy at last"
+            raise TrialFailure(Outcome.NOT_QUIET, f"no quiet window within {wait.waited_ns / 1e9:.0f} s{busy}")
+
+    def _measure(self, sample: Sample) -> Sample:
+        bench = self._bench
+        self._watch = self._cold.watch()
+        clock_before = read_clock()
+        for source in bench.sources:
+            source.begin()
+        close_meters = bench.surroundings.open_meters()
+        with contextlib.ExitStack() as stack:
+            try:
+                started = self._timed(stack)
+            finally:
+                self._conditions = close_meters()
+            begin_ns = time.monotonic_ns()
+            state = bench.engine.state(started.create.value)
+            window = TrialWindow(
+                image=self._subject.image,
+                clock=between(clock_before, read_clock()),
+                pull=started.pull,
+                starts=(started.start,),
+                states=(state,),
+            )
+            observations = [source.end(window) for source in bench.sources]
+            teardown_begin_ns = time.monotonic_ns()
+            self._collect_ns = teardown_begin_ns - begin_ns
+        self._teardown_ns = time.monotonic_ns() - teardown_begin_ns
+        return self._collected(sample, started, observations, window)
+
+    def _timed(self, stack: contextlib.ExitStack) -> _Started:
+        pull = self._pull() if self._cell.tier is Tier.ABSENT else None
+        created = stack.enter_context(_container(self._bench, self._cell, self._subject))
+        probe = self._subject.new_probe()
+        stack.callback(probe.close)
+        probe.arm(self._bench.engine, created.value)
+        try:
+            start = self._bench.engine.start(created.value)
+        except EngineUnreachableError:
+            raise
+        except EngineError as error:
+            raise TrialFailure(Outcome.START_FAILED, str(error)) from error
+        self._cold.started(self._cell, self._subject.image)
+        return _Started(pull=pull, create=created, start=start, ready=self._ready(probe, created.value))
+
+    def _pull(self) -> Pull:
+        try:
+            return self._bench.engine.pull(self._subject.image)
+        except EngineUnreachableError:
+            raise
+        except EngineError as error:
+            raise TrialFailure(Outcome.PULL_FAILED, str(error)) from error
+
+    def _ready(self, probe: Probe, container_id: str) -> Ready:
+        engine = self._bench.engine
+        try:
+            found = probe.wait(engine, container_id, time.monotonic_ns() + self._bench.timeout_ns)
+        except EngineUnreachableError:
+            raise
+        except EngineError as error:
+            raise TrialFailure(Outcome.NEVER_READY, str(error)) from error
+        if isinstance(found, Ready):
+            return found
+        raise _unready(found, found.state or engine.state(container_id), engine.output_tail(container_id))
+
+    def _collected(
+        self, sample: Sample, started: _Started, observations: list[Observation], window: TrialWindow
+    ) -> Sample:
+        assert self._proof is not None
+        image = self._subject.image
+        self._proof = self._watch.conclude(self._proof, image, started.pull)
+        spans = request_spans(started.pull, (started.create,))
+        spans += tuple(span for observation in observations for span in observation.spans)
+        spans += start_spans(observations, window.starts, (started.ready,))
+        sample = msgspec.structs.replace(
+            sample,
+            spans=tuple(sorted(spans, key=lambda span: (span.start_ns, span.end_ns))),
+            clock=window.clock,
+            bytes_received=self._proof.blob_bytes,
+            layers_unpacked=self._proof.layers_unpacked,
+            bytes_unpacked=image.unpacked_bytes if started.pull is not None else 0,
+            files_unpacked=image.files if started.pull is not None else 0,
+            harness=Harness(probe_attempts=started.ready.attempts, readiness_resolution_ns=started.ready.resolution_ns),
+        )
+        reason = doubt(self._proof, image)
+        return sample if reason is None else msgspec.structs.replace(sample, outcome=Outcome.NOT_COLD, reason=reason)
+
+    def _judged(self, sample: Sample) -> Sample:
+        host = self._bench.engine.facts().platform if sample.outcome is not Outcome.OK else None
+        image = self._subject.image
+        foreign = host is not None and not host.startswith(_base_platform(image.platform))
+        outcome, reason = sample.outcome, sample.reason
+        if foreign and outcome in {Outcome.CREATE_FAILED, Outcome.START_FAILED, Outcome.EXITED}:
+            outcome, reason = (
+                Outcome.WRONG_PLATFORM,
+                f"the image is for {image.platform}, this engine is {host}: {reason}",
+            )
+        return msgspec.structs.replace(
+            sample,
+            outcome=outcome,
+            reason=reason,
+            proof=self._proof,
+            conditions=self._conditions,
+            harness=msgspec.structs.replace(
+                sample.harness,
+                prepare_ns=self._prepare_ns,
+                quiet_wait_ns=self._quiet_wait_ns,
+                collect_ns=self._collect_ns,
+                teardown_ns=self._teardown_ns,
+            ),
+        )
+
+
+@contextlib.contextmanager
+def _container(bench: Bench, cell: Cell, subject: Subject) -> Iterator[Timed[str]]:
+    """A created container, removed at the end whatever happens."""
+    spec = ContainerSpec(image=subject.image, runtime=cell.runtime, network=cell.network, options=bench.options)
+    try:
+        created = bench.engine.create(spec)
+    except EngineUnreachableError:
+        raise
+    except EngineError as error:
+        raise TrialFailure(Outcome.CREATE_FAILED, str(error)) from error
+    try:
+        yield created
+    finally:
+        with contextlib.suppress(ColdstartError):  # a daemon that is gone is found out by the next request
+            bench.engine.remove_container(created.value)
+
+
+def _unready(found: NotReady, state: ContainerState, output_tail: str) -> TrialFailure:
+    tail = output_tail or None
+    if not state.running:
+        reason = f"it exited with code {state.exit_code} before it was ready"
+        if tail:
+            reason += f"; its last line: {tail.strip().splitlines()[-1]}"
+        return TrialFailure(Outcome.EXITED, reason, exit_code=state.exit_code, output_tail=tail)
+    ports = listening_ports(state.pid) if state.pid is not None else None
+    seen = "" if ports is None else f"; it listens on {', '.join(map(str, sorted(ports))) or 'no TCP port'}"
+    return TrialFailure(Outcome.NEVER_READY, f"{found.reason}, after {found.attempts} attempts{seen}", output_tail=tail)
+
+
+def _base_platform(platform: str) -> str:
+    return "/".join(platform.split("/")[:2])
