@@ -1,0 +1,58 @@
+"""Whether a run may be believed: sums that must hold, trials that were repeated or failed."""
+
+from __future__ import annotations
+
+import msgspec
+import pandas as pd
+
+from coldstart.analyse import frames
+from coldstart.analyse.cells import CONTAMINATED_ABOVE
+from coldstart.model.sample import Outcome
+from coldstart.model.timeline import ADDENDS, PULL_PARTS
+
+
+class Quality(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts over a whole run, warm-up rows apart from ``warmups`` left out.
+
+    ``sums_checked`` timed rows were checked for e2e = pull + create + init + readiness + gap, ``sums_broken`` of them
+    do not add up to the ns; ``parts_checked`` and ``parts_broken`` likewise for pull's exclusive parts.
+    """
+
+    attempts: int
+    ok: int
+    requeued: int
+    failed: int
+    warmups: int
+    sums_checked: int
+    sums_broken: int
+    parts_checked: int
+    parts_broken: int
+
+    @property
+    def contaminated(self) -> bool:
+        """More than a tenth of the trials had to be repeated (METHOD, experiment design)."""
+        return self.requeued > CONTAMINATED_ABOVE * self.attempts
+
+
+def assess(frame: pd.DataFrame) -> Quality:
+    """Count and check a tidy frame."""
+    rows, timed = frames.planned(frame), frames.timed(frame)
+    requeued = sum(Outcome(outcome).is_requeued for outcome in rows["outcome"])
+    sums_checked, sums_broken = _broken_sums(timed, "e2e_ns", ADDENDS)
+    parts_checked, parts_broken = _broken_sums(timed, "pull_ns", PULL_PARTS)
+    return Quality(
+        attempts=len(rows),
+        ok=len(timed),
+        requeued=requeued,
+        failed=len(rows) - len(timed) - requeued,
+        warmups=len(frame) - len(rows),
+        sums_checked=sums_checked,
+        sums_broken=sums_broken,
+        parts_checked=parts_checked,
+        parts_broken=parts_broken,
+    )
+
+
+def _broken_sums(timed: pd.DataFrame, total: str, addends: tuple[str, ...]) -> tuple[int, int]:
+    known = timed[[total, *addends]].dropna()
+    return len(known), int((known[total] != known[list(addends)].sum(axis=1)).sum())
