@@ -15,7 +15,6 @@ from coldstart.measure.assemble import between, read_clock, request_spans, start
 from coldstart.measure.bench import Bench, Subject
 from coldstart.measure.cold import ColdKeeper, doubt
 from coldstart.measure.failure import TrialFailure
-from coldstart.measure.listeners import listening_ports
 from coldstart.model.cell import Cell, Tier, Trial
 from coldstart.model.sample import ColdProof, Conditions, Harness, Outcome, Sample
 from coldstart.probes.base import NotReady, Probe, Ready
@@ -254,9 +253,7 @@ def _unready(found: NotReady, state: ContainerState, output_tail: str) -> TrialF
         if tail:
             reason += f"; its last line: {tail.strip().splitlines()[-1]}"
         return TrialFailure(Outcome.EXITED, reason, exit_code=state.exit_code, output_tail=tail)
-    ports = listening_ports(state.pid) if state.pid is not None else None
-    seen = "" if ports is None else f"; it listens on {', '.join(map(str, sorted(ports))) or 'no TCP port'}"
-    return TrialFailure(Outcome.NEVER_READY, f"{found.reason}, after {found.attempts} attempts{seen}", output_tail=tail)
+    return TrialFailure(Outcome.NEVER_READY, f"{found.reason}, after {found.attempts} attempts", output_tail=tail)
 
 
 def _base_platform(platform: str) -> str:
