@@ -15,6 +15,7 @@ class Statistic(StrEnum):
     MEAN = "mean"
     MEDIAN = "median"
     RATIO = "ratio"  # of one cell to another, paired by block
+    SIZE = "size"  # of one image: exact
     SIZE_RATIO = "size_ratio"  # of one image to another: exact
 
 
@@ -56,3 +57,11 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     against: Conditions | None = None
     verdict: bool = True
     unstated: str = ""
+
+
+class Publication(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A targets file: the claims of one publication, in its order; ``about`` says what the claims' words are."""
+
+    title: str
+    about: str
+    target: tuple[Target, ...]
