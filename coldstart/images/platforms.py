@@ -1,0 +1,68 @@
+"""One platform, many names: Docker's ``linux/arm/v7`` is Debian's ``armhf`` and Alpine's ``armv7``."""
+
+from __future__ import annotations
+
+import platform as _host
+
+from coldstart.errors import ImageBuildError
+
+# Docker platform → (Debian architecture, Alpine architecture), after
+# https://wiki.debian.org/SupportedArchitectures and https://wiki.alpinelinux.org/wiki/Requirements
+_NAMES = {
+    "linux/amd64": ("amd64", "x86_64"),
+    "linux/386": ("i386", "x86"),
+    "linux/arm64": ("arm64", "aarch64"),
+    "linux/arm/v7": ("armhf", "armv7"),
+    "linux/arm/v6": (None, "armhf"),
+    "linux/ppc64le": ("ppc64el", "ppc64le"),
+    "linux/riscv64": ("riscv64", "riscv64"),
+    "linux/s390x": ("s390x", "s390x"),
+}
+
+
+def normalize(os_name: str, architecture: str, variant: str | None = None) -> str:
+    """Docker's short form: arm64 is v8 and amd64 is v1 unless said otherwise, so neither is written.
+
+    The rules are containerd's (``platforms/database.go``); a bare ``arm`` is v7 there.
+    """
+    if architecture == "arm":
+        return f"{os_name}/arm/{variant or 'v7'}"
+    plain = not variant or (architecture, variant) in {("arm64", "v8"), ("amd64", "v1")}
+    return f"{os_name}/{architecture}" if plain else f"{os_name}/{architecture}/{variant}"
+
+
+def of_engine(architecture: str, machine: str | None = None) -> str:
+    """The platform an engine runs natively, from its API's ``Arch`` (Go's names) and the kernel's machine name.
+
+    The engine decides, not the kernel: a 32-bit engine on a 64-bit kernel is a 32-bit platform.
+    """
+    if architecture == "arm":
+        return normalize("linux", "arm", "v6" if (machine or _host.machine()).startswith("armv6") else "v7")
+    return normalize("linux", architecture)
+
+
+def debian_architecture(platform: str) -> str:
+    """Debian's name for ``platform``.
+
+    Raises:
+        ImageBuildError: Debian has no packages for it.
+    """
+    return _name(platform, 0, "Debian")
+
+
+def alpine_architecture(platform: str) -> str:
+    """Alpine's name for ``platform``.
+
+    Raises:
+        ImageBuildError: Alpine has no packages for it.
+    """
+    return _name(platform, 1, "Alpine")
+
+
+def _name(platform: str, column: int, distribution: str) -> str:
+    name = _NAMES.get(platform, (None, None))[column]
+    if name is None:
+        raise ImageBuildError(
+            f"{distribution} has no packages for {platform}: use --bases upstream where a registry can be reached."
+        )
+    return name

@@ -1,0 +1,34 @@
+"""What a base image is made of before it is an image: layers, runtime settings, provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from coldstart.model.image import Provenance
+
+Progress = Callable[[str], None]
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """The makings of a base image: uncompressed ``layers`` (tar, what made it), base first.
+
+    ``config`` holds runtime settings by the image specification's names.
+    """
+
+    layers: tuple[tuple[Path, str], ...]
+    config: dict[str, object]
+    provenance: Provenance
+
+
+class Recipe(NamedTuple):
+    """How a base is made from packages: ``version`` changes whenever the result would."""
+
+    version: str
+    make: Callable[[Path, str, Progress], Parts]
+
+
+PATH_ENV = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

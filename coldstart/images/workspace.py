@@ -1,0 +1,67 @@
+"""Folders to make things in: beside their destination, renamed into place when whole, swept when their maker died."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from coldstart.errors import StorageError
+
+
+@contextmanager
+def work_folder(cache: Path) -> Iterator[Path]:
+    """A fresh folder below ``cache``, on its file system, removed at the end whatever happens.
+
+    What processes that no longer exist left there is removed first; folders carry their maker's pid.
+
+    Raises:
+        StorageError: the cache cannot be written.
+    """
+    work = cache / "work"
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        for left in work.iterdir():
+            pid = left.name.partition("-")[0]
+            if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+                shutil.rmtree(left, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=work))
+    except OSError as error:
+        raise StorageError(f"{work}: {error.strerror}; choose another COLDSTART_CACHE_DIR.") from error
+    try:
+        yield folder
+    except OSError as error:
+        if error.errno is not None and error.filename is not None and str(folder) in str(error.filename):
+            raise StorageError(f"{error.filename}: {error.strerror}.") from error
+        raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def put_in_place(made: Path, destination: Path) -> None:
+    """Rename the finished folder ``made`` to ``destination``; an equal one that came first stays."""
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        made.rename(destination)
+    except OSError:
+        if not destination.is_dir():
+            raise
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file that readers, and a crash, see whole or not at all.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh.write_bytes(content)
+        fresh.replace(path)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise StorageError(f"{path}: {error.strerror}.") from error
