@@ -1,0 +1,115 @@
+"""One user at a time: who measures on a testbed holds it, and everybody else is told who that is."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
+from pathlib import Path
+
+import msgspec
+
+from coldstart.errors import TestbedError, TestbedHeldError
+from coldstart.testbed.config import Layout
+
+
+class Holder(msgspec.Struct, frozen=True, kw_only=True):
+    """Who holds a testbed, for what, and since when (ISO 8601, UTC)."""
+
+    pid: int
+    user: str
+    purpose: str
+    since: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} of {self.user} ({self.purpose}, since {self.since})"
+
+
+@contextmanager
+def hold(root: Path, purpose: str) -> Iterator[Holder]:
+    """Hold the testbed in ``root`` for ``purpose`` (a few words for whoever comes second).
+
+    The kernel drops the lock with its process, so a killed holder does not count.
+
+    Raises:
+        TestbedHeldError: somebody else holds it; the message names them.
+        TestbedError: there is no testbed in ``root``, or it is not for this user.
+    """
+    path = Layout.of(root).hold
+    descriptor = _open(path)
+    try:
+        try:
+            flock(descriptor, LOCK_EX | LOCK_NB)
+        except BlockingIOError as error:
+            raise TestbedHeldError(
+                f"the testbed in {root} is held by {_read(descriptor) or 'somebody'}. Wait for them, or use a testbed "
+                "of your own: set COLDSTART_STATE_DIR to another folder."
+            ) from error
+        if not _is_current(descriptor, path):
+            raise TestbedError(f"the testbed in {root} was just removed. Start it: coldstart testbed up")
+        holder = _myself(purpose)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, msgspec.json.encode(holder) + b"\n", 0)
+        try:
+            yield holder
+        finally:
+            os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def holder_of(root: Path) -> Holder | None:
+    """Who holds the testbed now; ``None`` if nobody does."""
+    try:
+        descriptor = os.open(Layout.of(root).hold, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        flock(descriptor, LOCK_SH | LOCK_NB)
+    except BlockingIOError:
+        return _read(descriptor)
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def user_name(environ: Mapping[str, str] = os.environ) -> str:
+    """The person at the keyboard: who called sudo, else the process's own user."""
+    if name := environ.get("SUDO_USER"):
+        return name
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"user {os.getuid()}"
+
+
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise TestbedError(f"no testbed in {path.parent}. Start one: coldstart testbed up") from error
+    except PermissionError as error:
+        raise TestbedError(f"{path}: permission denied. Run as root (sudo).") from error
+
+
+def _is_current(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
+
+
+def _myself(purpose: str) -> Holder:
+    return Holder(
+        pid=os.getpid(), user=user_name(), purpose=purpose, since=datetime.now(UTC).isoformat(timespec="seconds")
+    )
+
+
+def _read(descriptor: int) -> Holder | None:
+    try:
+        return msgspec.json.decode(os.pread(descriptor, 4096, 0), type=Holder)
+    except msgspec.MsgspecError:
+        return None  # being written this instant

@@ -1,0 +1,275 @@
+"""Starting, finding and removing the testbed."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from fcntl import LOCK_EX, LOCK_NB, flock
+from pathlib import Path
+
+import msgspec
+
+from coldstart.errors import TestbedError
+from coldstart.testbed import cgroups, daemon, egress, executables, marker, mounts, namespaces, processes, repair
+from coldstart.testbed import registry as registries
+from coldstart.testbed import storage as storages
+from coldstart.testbed.config import (
+    LOCAL_LINK,
+    REGISTRY_ADDRESS,
+    Layout,
+    ProcessRef,
+    Testbed,
+    TestbedConfig,
+    load_testbed,
+    write_record,
+)
+from coldstart.testbed.hold import Holder, hold, holder_of
+from coldstart.units import NS_PER_S
+
+Progress = Callable[[str], None]
+_LOCK_TIMEOUT_NS = 180 * NS_PER_S
+_LOCK_POLL_S = 0.05
+EXTERNAL_LINK = "external, through slirp4netns"
+
+
+class State(StrEnum):
+    """How a testbed is."""
+
+    UP = "up"
+    DOWN = "down"
+    BROKEN = "broken"
+
+
+class TestbedStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What is there. ``problems`` say what is wrong with a broken one; ``up`` and ``down`` both repair it."""
+
+    __test__ = False  # pytest: a name, not a test
+
+    state: State
+    root: Path
+    problems: tuple[str, ...] = ()
+    testbed: Testbed | None = None
+    holder: Holder | None = None
+
+
+def up(config: TestbedConfig, progress: Progress) -> Testbed:
+    """Start the testbed, or return the one that runs; what a killed run left is removed first.
+
+    ``progress`` is told each step before it begins.
+
+    Raises:
+        TestbedError: it cannot be started; nothing is left then, and the message has the log's last lines.
+        TestbedHeldError: it is damaged and somebody is measuring on it.
+        RegistryUnreachableError: the external registry does not answer.
+    """
+    layout = config.layout
+    _require_root()
+    path = executables.search_path()
+    found = executables.require(config.registry, path)
+    marker.claim_folder(layout.root, layout.id)
+    with _changing(layout):
+        running = find(layout.root)
+        if running is not None:
+            _check_same(config, running)
+            return running
+        with hold(layout.root, "testbed up"):
+            claim = _renewed_claim(layout, config, progress)
+            try:
+                testbed = _build(layout, config, found, path, progress)
+            except BaseException:  # an interrupt too: a half-built testbed is of no use to anybody
+                repair.clear(layout, claim)
+                marker.remove(layout.root, layout.id)
+                raise
+            write_record(layout.state, testbed)
+    return testbed
+
+
+def down(root: Path, progress: Progress) -> bool:
+    """Remove the testbed in ``root``, running or damaged, with everything that only it used; whether there was one.
+
+    The registry's storage stays (`coldstart.testbed.registry.purge` removes it).
+
+    Raises:
+        TestbedHeldError: somebody is measuring on it.
+        TestbedError: ``root`` is not ours, or something in it is in use and stays so.
+    """
+    layout = Layout.of(root)
+    _require_root()
+    marker.check_claimable(layout.root, layout.id)
+    if marker.read_claim(layout.root) is None:
+        found = repair.clear(layout, None)
+        return marker.remove(layout.root, layout.id) or found > 0
+    with _changing(layout), hold(layout.root, "testbed down"):
+        progress("ending the engine and what runs on it")
+        repair.clear(layout, marker.read_claim(layout.root))
+        progress(f"removing {layout.root}")
+        return marker.remove(layout.root, layout.id)
+
+
+def find(root: Path) -> Testbed | None:
+    """The testbed in ``root`` if its daemons run; ``None`` if there is none, or a damaged one.
+
+    Raises:
+        TestbedError: its record cannot be read.
+    """
+    testbed = load_testbed(Layout.of(root))
+    if testbed is None or not all(processes.is_alive(ref) for ref in testbed.processes):
+        return None
+    return testbed
+
+
+def status(root: Path) -> TestbedStatus:
+    """What is in ``root``, without changing anything."""
+    layout = Layout.of(root)
+    testbed = load_testbed(layout)
+    holder = holder_of(root)
+    problems = _problems(layout, testbed)
+    if problems:
+        state = State.BROKEN
+    else:
+        state = State.UP if testbed else State.DOWN
+    return TestbedStatus(state=state, root=layout.root, problems=problems, testbed=testbed, holder=holder)
+
+
+def _problems(layout: Layout, testbed: Testbed | None) -> tuple[str, ...]:
+    if testbed is None:
+        claimed = marker.read_claim(layout.root) is not None
+        left = processes.find(layout)
+        problems = ["an earlier start or removal did not end"] if claimed else []
+        return (*problems, *(f"{ref.name} (process {ref.pid}) was left running" for ref in left))
+    dead = [ref for ref in testbed.processes if not processes.is_alive(ref)]
+    problems = [f"{ref.name} (process {ref.pid}) is gone" for ref in dead]
+    if not dead and os.access(testbed.docker_socket, os.W_OK) and not daemon.answers(testbed.docker_socket):
+        problems.append("the engine does not answer")
+    return tuple(problems)
+
+
+def _build(layout: Layout, config: TestbedConfig, found: dict[str, Path], path: str, progress: Progress) -> Testbed:
+    external = config.registry is not None
+    address = config.registry or REGISTRY_ADDRESS
+    progress("making network namespaces")
+    layout.run.mkdir(mode=0o700)
+    layout.log.mkdir()
+    layout.engine_netns.parent.mkdir()
+    namespaces.create(layout, layout.engine_netns)
+    if external:
+        progress(f"connecting to the registry {address}")
+        egress.start_permanent(layout, address, path)
+    else:
+        namespaces.create(layout, layout.registry_netns)
+        namespaces.join(layout)
+        progress("starting the registry")
+        registries.start(layout, config.registry_storage, found["registry"], path)
+    progress("preparing storage for the engine")
+    storage = storages.prepare(layout, config.data_root)
+    progress(f"starting the engine on a {storage.description}")
+    runtimes = executables.runtimes(config.runtimes, path)
+    daemon.start(layout, data_root=storage.data_root, registry_address=address, runtimes=runtimes, path=path)
+    if not external:
+        registries.wait_ready(layout)
+    daemon.wait_ready(layout)
+    return Testbed(
+        id=layout.id,
+        root=layout.root,
+        docker_socket=layout.socket,
+        engine_netns=layout.engine_netns,
+        registry_netns=None if external else layout.registry_netns,
+        registry_address=address,
+        registry_link=EXTERNAL_LINK if external else LOCAL_LINK,
+        registry_storage=None if external else config.registry_storage,
+        registry_log=None if external else registries.registry_log(layout),
+        engine_log=daemon.engine_log(layout),
+        data_root=storage.data_root,
+        storage=storage.description,
+        loop_device=storage.loop_device,
+        loop_mount=storage.loop_mount,
+        cgroup_parent=f"/{layout.name}",
+        runtimes=runtimes,
+        processes=_daemons(layout),
+        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _daemons(layout: Layout) -> tuple[ProcessRef, ...]:
+    """The processes a testbed cannot do without; containerd is not among them, for dockerd restarts it."""
+    return tuple(
+        ref
+        for ref in processes.find(layout)
+        if ref.role in {processes.REGISTRY, processes.EGRESS} or (ref.role, ref.name) == (processes.ENGINE, "dockerd")
+    )
+
+
+def _renewed_claim(layout: Layout, config: TestbedConfig, progress: Progress) -> marker.Claim:
+    """Remove what an earlier run left, then write down, before anything is made, what undoing it will need."""
+    old = marker.read_claim(layout.root)
+    assert old is not None
+    if repair.clear(layout, old):
+        progress("removed what an earlier run left")
+    marker.empty(layout.root, kept=frozenset({marker.MARKER, layout.hold.name}))
+    if config.data_root is not None:
+        marker.check_claimable(config.data_root, layout.id)
+    given = cgroups.controllers(mounts.read())
+    claim = marker.Claim(id=layout.id, made=old.made, data_root=config.data_root, controllers=given)
+    marker.write(layout.root, claim)
+    if config.data_root is not None:
+        marker.claim_folder(config.data_root, layout.id)
+    return claim
+
+
+def _check_same(config: TestbedConfig, running: Testbed) -> None:
+    """Whatever was asked for must be what runs; what was not asked for may be anything."""
+    differences = [
+        f"runtime {name}={path}" for name, path in config.runtimes.items() if running.runtimes.get(name) != path
+    ]
+    if config.data_root not in {None, running.data_root}:
+        differences.append(f"data-root {config.data_root} (it has {running.data_root})")
+    if config.registry not in {None, running.registry_address}:
+        differences.append(f"registry {config.registry} (it has {running.registry_address})")
+    if differences:
+        raise TestbedError(
+            f"the testbed is up without what was asked for: {', '.join(differences)}. "
+            "Remove it first: coldstart testbed down"
+        )
+
+
+@contextmanager
+def _changing(layout: Layout) -> Iterator[None]:
+    """One ``up`` or ``down`` at a time; the lock is the root folder itself, so it leaves no trace."""
+    deadline_ns = time.monotonic_ns() + _LOCK_TIMEOUT_NS
+    descriptor = _open_folder(layout.root)
+    try:
+        while True:
+            try:
+                flock(descriptor, LOCK_EX | LOCK_NB)
+            except BlockingIOError as error:
+                if time.monotonic_ns() > deadline_ns:
+                    raise TestbedError(
+                        f"another `coldstart testbed` is at work on {layout.root}. Wait for it."
+                    ) from error
+                time.sleep(_LOCK_POLL_S)
+                continue
+            break
+        if not layout.root.exists() or not os.path.samestat(os.fstat(descriptor), layout.root.stat()):
+            raise TestbedError(f"{layout.root} was removed by another `coldstart testbed down` meanwhile. Repeat.")
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _open_folder(folder: Path) -> int:
+    try:
+        return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise TestbedError(f"{folder} was removed by another `coldstart testbed down` meanwhile. Repeat.") from error
+
+
+def _require_root() -> None:
+    if os.geteuid() != 0:
+        raise TestbedError(
+            "the testbed needs root, for namespaces and mounts of its own: repeat with sudo, or measure an engine you "
+            "may use already with DOCKER_HOST."
+        )

@@ -1,0 +1,147 @@
+"""Which folders are ours: nothing without our marker in it is ever removed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from coldstart.errors import TestbedError
+from coldstart.testbed import mounts
+from coldstart.testbed.config import decode_path, write_record
+
+MARKER = ".coldstart-testbed.json"
+_LEFTOVERS = {f".{MARKER}.new", "lost+found"}  # of a claim that was killed; of a new ext4
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """What a marked folder is for, and what undoing it needs.
+
+    ``made`` tells a folder we created from an empty one we were given. ``data_root`` is an engine's data folder
+    outside the root; ``controllers`` are those that a cgroup2 mount gave its children before us.
+    """
+
+    id: str
+    made: bool
+    data_root: Path | None = None
+    controllers: dict[str, tuple[str, ...]] = {}
+
+
+def read_claim(folder: Path) -> Claim | None:
+    """The folder's marker; ``None`` if it has none, or is no folder.
+
+    Raises:
+        TestbedError: the marker cannot be read.
+    """
+    try:
+        return msgspec.json.decode((folder / MARKER).read_bytes(), type=Claim, dec_hook=decode_path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except msgspec.MsgspecError as error:
+        raise TestbedError(f"{folder / MARKER}: {error}. Look at {folder} and remove it by hand.") from error
+
+
+def check_claimable(folder: Path, owner: str) -> None:
+    """Make sure that ``folder`` is absent, empty, or the same owner's.
+
+    Raises:
+        TestbedError: it holds what is not ours.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise TestbedError(f"{folder} is not a folder.")
+    claim = read_claim(folder)
+    if claim is not None and claim.id != owner:
+        raise TestbedError(f"{folder} belongs to another testbed ({claim.id}). Choose another folder.")
+    if claim is None and {entry.name for entry in folder.iterdir()} - _LEFTOVERS:
+        raise TestbedError(
+            f"{folder} is not empty and has no marker of ours, so it is left alone. "
+            "Choose another folder, or empty it yourself."
+        )
+
+
+def claim_folder(folder: Path, owner: str) -> Claim:
+    """Make ``folder`` the owner's: at no instant does it exist, made by us, without its marker.
+
+    Raises:
+        TestbedError: it holds what is not ours.
+    """
+    check_claimable(folder, owner)
+    claim = read_claim(folder)
+    if claim is not None:
+        return claim
+    if folder.exists():
+        claim = Claim(id=owner, made=False)
+        write(folder, claim)
+        return claim
+    claim = Claim(id=owner, made=True)
+    fresh = _fresh(folder)
+    fresh.mkdir(parents=True, exist_ok=True)
+    write(fresh, claim)
+    fresh.rename(folder)
+    return claim
+
+
+def write(folder: Path, claim: Claim) -> None:
+    """Write or replace the marker in ``folder``, atomically."""
+    write_record(folder / MARKER, claim)
+
+
+def empty(folder: Path, kept: frozenset[str] = frozenset({MARKER})) -> None:
+    """Remove everything in a marked folder but the entries to be ``kept``.
+
+    Raises:
+        TestbedError: there is no marker, or something is mounted in it.
+    """
+    if read_claim(folder) is None:
+        raise TestbedError(f"{folder} has no marker of ours, so it is left alone.")
+    inside = mounts.below(folder)
+    if inside:
+        raise TestbedError(f"{inside[0].point} is still mounted, so {folder} is left alone. Unmount it, then repeat.")
+    for entry in folder.iterdir():
+        if entry.name not in kept:
+            _remove_entry(entry)
+
+
+def remove(folder: Path, owner: str) -> bool:
+    """Remove what `claim_folder` and its owner put there, the folder itself only if we made it; whether it was there.
+
+    A folder without a marker is left alone if it holds anything, and left as it is if it is empty.
+
+    Raises:
+        TestbedError: something is mounted in it, or it is another owner's.
+    """
+    fresh = _fresh(folder)
+    if fresh.is_dir():  # a claim that was killed: nothing but the marker, or its beginning
+        (fresh / MARKER).unlink(missing_ok=True)
+        (fresh / f".{MARKER}.new").unlink(missing_ok=True)
+        remove_if_empty(fresh)
+    check_claimable(folder, owner)
+    claim = read_claim(folder)
+    if claim is None:
+        (folder / f".{MARKER}.new").unlink(missing_ok=True)
+        return False
+    empty(folder)
+    (folder / MARKER).unlink()
+    if claim.made:
+        remove_if_empty(folder)
+    return True
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove ``folder`` if it is there and empty."""
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _remove_entry(entry: Path) -> None:
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.rmtree(entry)
+    else:
+        entry.unlink(missing_ok=True)
+
+
+def _fresh(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.coldstart-new")

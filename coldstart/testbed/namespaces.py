@@ -1,0 +1,37 @@
+"""Two network namespaces joined by a veth pair that has no leg in the host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from coldstart.testbed.config import REGISTRY_ADDRESS, Layout
+from coldstart.testbed.processes import TOOL, tag
+from coldstart.testbed.shell import run
+
+ENGINE_ADDRESS = "198.18.0.1"
+_PREFIX = 30
+_ENGINE_LINK, _REGISTRY_LINK = "cs0", "cs1"
+
+
+def create(layout: Layout, path: Path) -> None:
+    """Make a network namespace, with loopback up, that lives on as the file ``path``.
+
+    A file of our own, not ``ip netns add``, which would leave a mount on the host's /run/netns for good.
+    """
+    path.touch()
+    run("unshare", f"--net={path}", "ip", "link", "set", "lo", "up", tag=tag(layout, TOOL))
+
+
+def join(layout: Layout) -> None:
+    """Link the engine's namespace with the registry's; the devices are born inside, so the host never sees them."""
+    engine, registry = layout.engine_netns, layout.registry_netns
+    link = ("ip", "link", "add", _ENGINE_LINK, "type", "veth", "peer", "name", _REGISTRY_LINK)
+    run("nsenter", f"--net={engine}", *link, "netns", registry, tag=tag(layout, TOOL))
+    registry_host = REGISTRY_ADDRESS.partition(":")[0]
+    for netns, address, device in (
+        (engine, ENGINE_ADDRESS, _ENGINE_LINK),
+        (registry, registry_host, _REGISTRY_LINK),
+    ):
+        ip = ("nsenter", f"--net={netns}", "ip")
+        run(*ip, "addr", "add", f"{address}/{_PREFIX}", "dev", device, tag=tag(layout, TOOL))
+        run(*ip, "link", "set", device, "up", tag=tag(layout, TOOL))
