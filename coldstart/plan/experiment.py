@@ -1,0 +1,251 @@
+"""experiment.toml to a validated `Experiment`, strictly: what is not understood is refused, with the nearest name.
+
+The format, with ``[options]`` and all but ``name``, ``runs`` and the first four factors optional::
+
+    name = "article"
+    description = "what it shows"
+    runs = 20                   # measured blocks
+    warmup = 1                  # blocks before them, declared to be left out
+    timeout = "30s"             # for one start to become ready
+    ready = "http:8080/"        # instead of each workload's own probe
+    targets = ["article"]       # published claims to compare with
+
+    [factors]                   # the cells are the full crossing of these
+    runtime = ["runc", "crun"]
+    workload = ["hello"]
+    variant = ["alpine"]
+    tier = ["absent", "cached", "warm"]
+    engine = ["docker"]
+    network = ["bridge"]
+
+    [options]                   # every container's, with Docker's names and units
+    memory = "512m"
+    cpus = 0.5
+    cpuset_cpus = "0-1"
+    env = ["NAME=value"]
+    volumes = ["/host:/container:ro"]
+    devices = ["/dev/gpiomem"]
+    command = ["/server", "--fast"]
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from coldstart.discovery import catalogue_dir
+from coldstart.errors import InputFileError, UnknownNameError, UsageError
+from coldstart.model.cell import Network, Tier
+from coldstart.model.experiment import Experiment
+from coldstart.model.options import ContainerOptions
+from coldstart.model.probe import ProbeSpec
+from coldstart.plan.levels import checked_levels, checked_runs, checked_timeout_ns, checked_warmup
+from coldstart.units import parse_bytes, parse_duration_ns
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_TOML_PLACE = re.compile(r"^(.*) \(at (?:line (\d+), column (\d+)|end of document)\)$", re.DOTALL)
+_MSGSPEC_PLACE = re.compile(r"^(.*?)(?: - at `\$\.?(.*)`)?$", re.DOTALL)
+
+
+class _Factors(msgspec.Struct, frozen=True, kw_only=True):
+    runtime: tuple[str, ...]
+    workload: tuple[str, ...]
+    variant: tuple[str, ...]
+    tier: tuple[str, ...]
+    engine: tuple[str, ...] = ("docker",)
+    network: tuple[str, ...] = (Network.BRIDGE,)
+
+
+class _Options(msgspec.Struct, frozen=True, kw_only=True):
+    memory: str | None = None
+    cpus: float | None = None
+    cpuset_cpus: str | None = None
+    env: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+
+
+class _File(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    runs: int
+    factors: _Factors
+    description: str = ""
+    warmup: int = 0
+    timeout: str = "30s"
+    ready: str | None = None
+    targets: tuple[str, ...] = ()
+    options: _Options = _Options()
+
+
+_TABLES: dict[str, type[msgspec.Struct]] = {"factors": _Factors, "options": _Options}
+
+
+def catalogue() -> tuple[str, ...]:
+    """Names of the experiments that come with coldstart, sorted."""
+    return tuple(sorted(path.stem for path in catalogue_dir("experiments").glob("*.toml")))
+
+
+def load_experiment(name_or_path: str) -> Experiment:
+    """The experiment of that name in the catalogue, or in the file: a path has a ``/`` or ends in ``.toml``.
+
+    Raises:
+        UnknownNameError: no such name in the catalogue.
+        InputFileError: the file cannot be read, or says something that is not understood.
+    """
+    if "/" in name_or_path or name_or_path.endswith(".toml"):
+        path = Path(name_or_path)
+    else:
+        known = catalogue()
+        if name_or_path not in known:
+            raise UnknownNameError("experiment", name_or_path, known)
+        path = catalogue_dir("experiments") / f"{name_or_path}.toml"
+    try:
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        known_names = ", ".join(catalogue())
+        raise InputFileError(
+            path, f"cannot be read: {reason}.", f"Experiments known by name: {known_names}."
+        ) from error
+    return parse_experiment(data, str(path))
+
+
+def parse_experiment(data: bytes, where: str) -> Experiment:
+    """Validate an experiment file's bytes; ``where`` names the file in messages.
+
+    Raises:
+        InputFileError: not TOML (with its line), a key that is unknown, missing or of the wrong type, or a value that
+            makes no sense.
+        UnknownNameError: a tier or network that does not exist. Runtimes, engines, workloads and variants depend on
+            the machine and are checked by `coldstart.plan.schedule.check_levels`.
+    """
+    table = _parse_toml(data, where)
+    _refuse_unknown_keys(table, where)
+    try:
+        file = msgspec.convert(table, _File)
+    except msgspec.ValidationError as error:
+        what, key = _MSGSPEC_PLACE.fullmatch(str(error)).groups()  # type: ignore[union-attr]  # it matches any text
+        raise InputFileError(f"{where}: {key}" if key else where, what.replace("`", "'") + ".") from error
+    return _experiment(file, where)
+
+
+def _parse_toml(data: bytes, where: str) -> dict[str, Any]:
+    try:
+        text = data.decode("utf-8-sig")
+        return tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputFileError(f"{where}:{line}", "is not UTF-8 text.", "Save the file as UTF-8.") from error
+    except tomllib.TOMLDecodeError as error:
+        place = _TOML_PLACE.fullmatch(str(error))
+        what, line_text, column = place.groups() if place else (str(error), None, None)
+        at = f"{line_text}:{column}" if line_text else str(text.rstrip("\n").count("\n") + 1)
+        raise InputFileError(f"{where}:{at}", f"is not TOML: {what}.", "See https://toml.io for the syntax.") from error
+    except RecursionError as error:
+        raise InputFileError(where, "is nested too deeply to be an experiment.") from error
+
+
+def _refuse_unknown_keys(table: dict[str, Any], where: str) -> None:
+    _check_keys(table, _File, where)
+    for name, struct in _TABLES.items():
+        if isinstance(table.get(name), dict):
+            _check_keys(table[name], struct, f"{where}: {name}")
+
+
+def _check_keys(table: dict[str, Any], struct: type[msgspec.Struct], where: str) -> None:
+    for key in table.keys() - set(struct.__struct_fields__):
+        home = next((name for name, other in _TABLES.items() if key in other.__struct_fields__), None)
+        remedy = f"It belongs under [{home}]." if home else ""
+        raise InputFileError(where, f"{UnknownNameError('key', key, struct.__struct_fields__)}", remedy)
+
+
+def _experiment(file: _File, where: str) -> Experiment:
+    if not _NAME.fullmatch(file.name):
+        raise InputFileError(
+            f"{where}: name",
+            f"{file.name!r} cannot be a file's name.",
+            "Use up to 64 letters, digits and . _ - , beginning with a letter or digit.",
+        )
+    with _reading(f"{where}: runs"):
+        runs = checked_runs(file.runs)
+    with _reading(f"{where}: warmup"):
+        warmup = checked_warmup(file.warmup)
+    with _reading(f"{where}: timeout"):
+        timeout_ns = checked_timeout_ns(parse_duration_ns(file.timeout))
+    with _reading(f"{where}: ready"):
+        ready = None if file.ready is None else ProbeSpec.parse(file.ready)
+    factors = {factor: _levels(factor, getattr(file.factors, factor), where) for factor in _Factors.__struct_fields__}
+    return Experiment(
+        name=file.name,
+        description=file.description,
+        engine=factors["engine"],
+        runtime=factors["runtime"],
+        workload=factors["workload"],
+        variant=factors["variant"],
+        tier=tuple(Tier(level) for level in factors["tier"]),
+        network=tuple(Network(level) for level in factors["network"]),
+        runs=runs,
+        warmup=warmup,
+        ready=ready,
+        timeout_ns=timeout_ns,
+        targets=_targets(file.targets, where),
+        options=_options(file.options, f"{where}: options"),
+    )
+
+
+def _levels(factor: str, names: tuple[str, ...], where: str) -> tuple[str, ...]:
+    known = {"tier": tuple(Tier), "network": tuple(Network)}.get(factor)
+    key = f"{where}: factors.{factor}"
+    try:
+        return checked_levels(factor, names, known, key)
+    except UnknownNameError:
+        raise
+    except UsageError as error:
+        raise InputFileError(key, str(error).removeprefix(f"{key}: ")) from error
+
+
+def _targets(names: tuple[str, ...], where: str) -> tuple[str, ...]:
+    if not names:
+        return ()
+    with _reading(f"{where}: targets"):
+        return checked_levels("target", names)
+
+
+def _options(options: _Options, where: str) -> ContainerOptions:
+    with _reading(f"{where}.memory"):
+        memory_bytes = None if options.memory is None else parse_bytes(options.memory)
+    if memory_bytes == 0:
+        raise InputFileError(f"{where}.memory", "no container runs in no memory.", "Leave it out for no limit.")
+    if options.cpus is not None and not 0 < options.cpus < math.inf:  # TOML has nan and inf
+        raise InputFileError(f"{where}.cpus", f"{options.cpus} is no number of CPUs.", "Leave it out for no limit.")
+    for entry in options.env:
+        if not entry.partition("=")[0]:
+            raise InputFileError(f"{where}.env", f"{entry!r} names no variable.", "Write NAME=value.")
+        if "=" not in entry:
+            # Docker would copy the variable from whoever runs it: not repeatable elsewhere.
+            raise InputFileError(f"{where}.env", f"{entry!r} has no value.", "Write NAME=value.")
+    return ContainerOptions(
+        env=options.env,
+        volumes=options.volumes,
+        devices=options.devices,
+        memory_bytes=memory_bytes,
+        cpus=options.cpus,
+        cpuset_cpus=options.cpuset_cpus,
+        command=options.command,
+    )
+
+
+@contextmanager
+def _reading(where: str) -> Iterator[None]:
+    try:
+        yield
+    except UsageError as error:
+        raise InputFileError(where, str(error)) from error
