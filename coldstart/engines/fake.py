@@ -74,6 +74,12 @@ def connect(address: EngineAddress) -> FakeEngine:
     return FakeEngine(where=address.where)
 
 
+def _exit_code(command: tuple[str, ...]) -> int:
+    """A command is not run, but one that ends in ``exit N`` is taken at its word; no command is one that fails."""
+    words = command[-1].split() if command else ["exit", "3"]
+    return int(words[-1]) if words[-2:-1] == ["exit"] else 0
+
+
 class FakeEngine:
     """See `coldstart.engines.base.Engine`. Variants ``exits``, ``silent`` and ``wrong-platform`` misbehave so."""
 
@@ -160,9 +166,10 @@ class FakeEngine:
         if variant == "wrong-platform":
             raise EngineError("start: exec format error")
         container.started_wall_ns = time.time_ns()
-        if variant == "exits" or container.spec.options.command:
-            container.output = b"app: cannot go on\n"
-            container.end(exit_code=3 if variant == "exits" else 0)
+        command = container.spec.options.command
+        if variant == "exits" or command:
+            container.output = b"app: that was all\n"
+            container.end(exit_code=_exit_code(command))
         elif variant not in _IMAGES_MISBEHAVING:
             container.server = socket.create_server(("127.0.0.1", 0), backlog=16)
             threading.Thread(target=self._serve, args=(container,), daemon=True).start()

@@ -23,12 +23,13 @@ def measure(
     *,
     deadline_ns: int | None = None,
     stop: Callable[[], bool] = lambda: False,
+    clock: Callable[[], int] = time.monotonic_ns,
 ) -> Iterator[Sample]:
     """Run the trials of ``blocks``; each sample is yielded as its trial ends, and only then the next one begins.
 
     A trial that was not cold or not quiet is tried again at the end of its block, with the next attempt's number: that
     is judged before or apart from its time, so trying again selects nothing. Between trials ``stop`` and the
-    deadline (CLOCK_MONOTONIC ns) are asked; with a deadline, a block that would not end in time by the longest block so
+    deadline (ns of ``clock``) are asked; with a deadline, a block that would not end in time by the longest block so
     far is not begun. Ends early when the engine is lost for good.
     """
     stage = Stage(bench)
@@ -36,7 +37,7 @@ def measure(
     longest_ns = 0
     lost = 0
     for block in blocks:
-        begin_ns = time.monotonic_ns()
+        begin_ns = clock()
         if deadline_ns is not None and begin_ns + longest_ns > deadline_ns:
             return
         waiting = deque(block)
@@ -53,4 +54,4 @@ def measure(
             if sample.outcome.is_requeued and trial.attempt + 1 < MAX_ATTEMPTS:
                 waiting.append(msgspec.structs.replace(trial, attempt=trial.attempt + 1, position=positions))
                 positions += 1
-        longest_ns = max(longest_ns, time.monotonic_ns() - begin_ns)
+        longest_ns = max(longest_ns, clock() - begin_ns)

@@ -55,15 +55,14 @@ class Stage:
             TrialFailure: it does not start; a container that starts and then fails has warmed its pages all the same.
         """
         subject = self._bench.subject(cell)
-        with _container(self._bench, cell, subject) as created:
+        with _container(self._bench, cell, subject) as created, contextlib.closing(subject.new_probe()) as probe:
+            probe.arm(self._engine, created.value)
             try:
                 self._engine.start(created.value)
             except EngineError as error:
                 raise TrialFailure(Outcome.START_FAILED, f"in the discarded start: {error}") from error
-            probe = subject.new_probe()
             with contextlib.suppress(EngineError):
                 probe.wait(self._engine, created.value, time.monotonic_ns() + self._bench.timeout_ns)
-            probe.close()
 
 
 class _TrialRun:
@@ -149,8 +148,7 @@ class _TrialRun:
     def _timed(self, stack: contextlib.ExitStack) -> _Started:
         pull = self._pull() if self._cell.tier is Tier.ABSENT else None
         created = stack.enter_context(_container(self._bench, self._cell, self._subject))
-        probe = self._subject.new_probe()
-        stack.callback(probe.close)
+        probe = stack.enter_context(contextlib.closing(self._subject.new_probe()))
         probe.arm(self._bench.engine, created.value)
         try:
             start = self._bench.engine.start(created.value)

@@ -1,0 +1,138 @@
+"""Docker's wire formats."""
+
+from __future__ import annotations
+
+import pytest
+
+from coldstart.engines.base import ContainerSpec
+from coldstart.engines.progress import layer_events, pull_error
+from coldstart.engines.wire import container_state, create_body, lines, message_of, unframed, wall_ns
+from coldstart.errors import EngineError
+from coldstart.model.cell import Network
+from coldstart.model.options import ContainerOptions
+from tests.unit.factories import make_image
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1970-01-01T00:00:01Z", 1_000_000_000),
+        ("1970-01-01T00:00:01.5Z", 1_500_000_000),
+        ("1970-01-02T00:00:00.000000007Z", 86_400_000_000_007),
+        ("2026-11-24T04:41:02.621628842Z", 1_795_495_262_621_628_842),
+        ("0001-01-01T00:00:00Z", None),
+        ("yesterday", None),
+    ],
+)
+def test_an_instant_keeps_its_nanoseconds(text: str, expected: int | None) -> None:
+    assert wall_ns(text) == expected
+
+
+def test_a_bare_container_is_asked_for_with_runtime_network_and_our_label_only() -> None:
+    image = make_image()
+    body = create_body(ContainerSpec(image=image, runtime="crun", network=Network.NONE))
+    assert body == {
+        "Image": image.reference,
+        "Labels": {"coldstart.owner": "coldstart"},
+        "HostConfig": {"Runtime": "crun", "NetworkMode": "none"},
+    }
+
+
+def test_every_option_reaches_docker_under_its_own_name() -> None:
+    options = ContainerOptions(
+        env=("A=1",),
+        volumes=("/a:/b:ro",),
+        devices=("/dev/x", "/dev/y:/dev/z:r"),
+        memory_bytes=512,
+        cpus=0.5,
+        cpuset_cpus="0-1",
+        command=("sh", "-c", "true"),
+    )
+    body = create_body(ContainerSpec(image=make_image(), runtime="runc", network=Network.HOST, options=options))
+    assert body["Env"] == ["A=1"]
+    assert body["Cmd"] == ["sh", "-c", "true"]
+    assert body["HostConfig"] == {
+        "Runtime": "runc",
+        "NetworkMode": "host",
+        "Memory": 512,
+        "NanoCpus": 500_000_000,
+        "CpusetCpus": "0-1",
+        "Binds": ["/a:/b:ro"],
+        "Devices": [
+            {"PathOnHost": "/dev/x", "PathInContainer": "/dev/x", "CgroupPermissions": "rwm"},
+            {"PathOnHost": "/dev/y", "PathInContainer": "/dev/z", "CgroupPermissions": "r"},
+        ],
+    }
+
+
+def test_a_running_container_has_no_end_and_the_address_of_its_network() -> None:
+    state = container_state(
+        {
+            "State": {
+                "Running": True,
+                "Pid": 7,
+                "StartedAt": "1970-01-01T00:00:01Z",
+                "FinishedAt": "0001-01-01T00:00:00Z",
+                "ExitCode": 0,
+                "Error": "",
+            },
+            "NetworkSettings": {"Networks": {"bridge": {"IPAddress": "172.17.0.2"}}},
+        }
+    )
+    assert (state.running, state.pid, state.started_wall_ns, state.address) == (True, 7, 1_000_000_000, "172.17.0.2")
+    assert (state.finished_wall_ns, state.exit_code) == (None, None)
+
+
+def test_a_created_container_has_neither_start_nor_exit_code() -> None:
+    never = "0001-01-01T00:00:00Z"
+    state = container_state(
+        {"State": {"Running": False, "Pid": 0, "StartedAt": never, "FinishedAt": never, "ExitCode": 0}}
+    )
+    assert (state.started_wall_ns, state.exit_code, state.pid, state.address) == (None, None, None, None)
+
+
+def test_an_ended_container_has_its_exit_code() -> None:
+    at = "1970-01-01T00:00:01Z"
+    state = container_state({"State": {"Running": False, "Pid": 0, "StartedAt": at, "FinishedAt": at, "ExitCode": 3}})
+    assert (state.exit_code, state.finished_wall_ns) == (3, 1_000_000_000)
+
+
+def test_frames_cut_anywhere_give_the_output_back() -> None:
+    framed = b"\x01\0\0\0\0\0\0\x03ab\n\x02\0\0\0\0\0\0\x02cd"
+    pieces = [framed[:5], framed[5:13], framed[13:]]
+    assert b"".join(unframed(iter(pieces))) == b"ab\ncd"
+
+
+def test_a_last_line_without_newline_counts() -> None:
+    assert list(lines(iter([b"a\nb", b"c\nd"]))) == [b"a", b"bc", b"d"]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [(b'{"message":"no \\"such\\" image"}', 'no "such" image'), (b"plain", "plain"), (b"", "no reason given")],
+)
+def test_an_error_says_what_the_engine_said(body: bytes, message: str) -> None:
+    assert message_of(body) == message
+
+
+def test_a_progress_message_counts_from_the_piece_that_completed_it() -> None:
+    events = layer_events(
+        [
+            (1, b'{"status":"Pulling from t","id":"1"}\r\n{"status":"Downloading","prog'),
+            (2, b'ressDetail":{},"id":"ab"}\r\n'),
+            (3, b'{"status":"Pull complete","progressDetail":{},"id":"ab"}\r\n{"status":"Digest: x"}\r\n'),
+        ]
+    )
+    assert [tuple(event) for event in events] == [(2, "ab", "Downloading"), (3, "ab", "Pull complete")]
+
+
+def test_a_pull_that_failed_after_it_began_has_its_error() -> None:
+    assert pull_error(b'{"status":"x"}\r\n{"errorDetail":{},"error":"no space left on device"}\r\n') == (
+        "no space left on device"
+    )
+    assert pull_error(b'{"status":"x"}\r\n') is None
+
+
+def test_progress_that_is_no_json_is_the_engines_error() -> None:
+    with pytest.raises(EngineError, match="no JSON"):
+        layer_events([(1, b"<html>\n")])

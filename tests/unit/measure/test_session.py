@@ -1,0 +1,91 @@
+"""A schedule run to its end, or to one of its other ends."""
+
+from __future__ import annotations
+
+from coldstart.engines.base import ContainerSpec
+from coldstart.errors import EngineUnreachableError
+from coldstart.measure.session import MAX_ATTEMPTS, measure
+from coldstart.model.cell import Trial
+from coldstart.model.image import Image
+from coldstart.model.sample import Outcome
+from tests.unit.factories import make_trial
+from tests.unit.measure.conftest import Bed, Wait
+
+
+def blocks(bed: Bed, count: int = 2) -> list[tuple[Trial, ...]]:
+    cells = [bed.cell(runtime=runtime) for runtime in ("runc", "crun")]
+    return [
+        tuple(make_trial(cell=cell, block=block, position=position) for position, cell in enumerate(cells))
+        for block in range(count)
+    ]
+
+
+def test_every_trial_of_every_block_is_run_in_order(bed: Bed) -> None:
+    schedule = blocks(bed)
+    samples = list(measure(bed.bench(), schedule))
+    assert [sample.trial for sample in samples] == [trial for block in schedule for trial in block]
+
+
+def test_a_spoilt_trial_is_run_again_at_the_end_of_its_block(bed: Bed) -> None:
+    schedule = blocks(bed)
+    bed.machine.waits = [Wait(quiet=False)]
+    seen = [(s.trial.block, s.trial.position, s.trial.attempt, s.outcome) for s in measure(bed.bench(), schedule)]
+    assert seen[:4] == [
+        (0, 0, 0, Outcome.NOT_QUIET),
+        (0, 1, 0, Outcome.OK),
+        (0, 2, 1, Outcome.OK),
+        (1, 0, 0, Outcome.OK),
+    ]
+
+
+def test_a_trial_spoilt_every_time_is_given_up(bed: Bed) -> None:
+    schedule = blocks(bed, count=1)
+    bed.machine.waits = [Wait(quiet=False)] * 99
+    outcomes = [s.outcome for s in measure(bed.bench(), schedule)]
+    assert outcomes == [Outcome.NOT_QUIET] * 2 * MAX_ATTEMPTS
+
+
+def test_a_failure_of_the_treatment_is_not_tried_again(bed: Bed) -> None:
+    cell = bed.cell(variant="exits")
+    samples = list(measure(bed.bench(), [(make_trial(cell=cell),)]))
+    assert [s.outcome for s in samples] == [Outcome.EXITED]
+
+
+def test_a_stop_ends_the_run_after_the_trial_under_way(bed: Bed) -> None:
+    schedule = blocks(bed)
+    done: list[object] = []
+    done.extend(measure(bed.bench(), schedule, stop=lambda: len(done) == 3))
+    assert len(done) == 3
+
+
+def test_a_block_that_would_end_too_late_is_not_begun(bed: Bed) -> None:
+    # The clock is read at a block's two ends, 10 apart: the third would begin at 40 and end at 50.
+    readings = iter(range(0, 1000, 10))
+    schedule = blocks(bed, count=50)
+    samples = list(measure(bed.bench(), schedule, deadline_ns=45, clock=lambda: next(readings)))
+    assert {s.trial.block for s in samples} == {0, 1}
+
+
+def test_a_deadline_already_past_measures_nothing(bed: Bed) -> None:
+    schedule = blocks(bed)
+    assert list(measure(bed.bench(), schedule, deadline_ns=1, clock=lambda: 2)) == []
+
+
+def test_containers_left_by_an_earlier_run_are_swept_away_first(bed: Bed) -> None:
+    cell = bed.cell()
+    bench = bed.bench()
+    bench.engine.pull(bed.images[cell.image_key])
+    bench.engine.create(ContainerSpec(image=bed.images[cell.image_key], runtime="runc", network=cell.network))
+    list(measure(bench, []))
+    assert bench.engine.sweep() == 0
+
+
+def test_an_engine_lost_for_good_ends_the_run(bed: Bed) -> None:
+    schedule = blocks(bed, count=20)
+
+    def gone(image: Image) -> bool:
+        raise EngineUnreachableError(f"gone with {image.reference}")
+
+    bed.engine.has_image = gone  # type: ignore[method-assign]
+    samples = list(measure(bed.bench(), schedule))
+    assert [s.outcome for s in samples] == [Outcome.ENGINE_LOST] * 3

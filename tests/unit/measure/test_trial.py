@@ -1,0 +1,258 @@
+"""One trial on the fake engine: what becomes of it, and what its sample then says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from coldstart.engines.base import Capability, Timed
+from coldstart.errors import EngineError, EngineUnreachableError
+from coldstart.measure.trial import Stage
+from coldstart.model.cell import Cell, Network, Tier
+from coldstart.model.image import Image
+from coldstart.model.options import ContainerOptions
+from coldstart.model.sample import Outcome, Phase, Sample, Source
+from coldstart.model.timeline import ADDENDS, PULL_PARTS, phases_of
+from tests.unit.factories import make_trial
+from tests.unit.measure.conftest import Bed, Registry, Traffic, Wait
+
+
+def run(bed: Bed, cell: Cell) -> Sample:
+    return Stage(bed.bench()).run(make_trial(cell=cell))
+
+
+@pytest.mark.parametrize("tier", [Tier.ABSENT, Tier.WARM])
+def test_phases_of_a_good_trial_add_up_to_its_end_to_end_time(bed: Bed, tier: Tier) -> None:
+    sample = run(bed, bed.cell(tier))
+    phases = phases_of(sample)
+    assert (sample.outcome, sample.reason) == (Outcome.OK, None)
+    assert phases is not None
+    assert phases.e2e_ns == sum(getattr(phases, name) for name in ADDENDS) > 0
+    assert phases.pull_ns == sum(getattr(phases, name) for name in PULL_PARTS)
+    assert (phases.pull_ns > 0) is (tier is Tier.ABSENT)
+
+
+def test_an_absent_trial_stores_spans_of_every_layer_from_the_log(bed: Bed) -> None:
+    sample = run(bed, bed.cell(Tier.ABSENT))
+    seen = {(s.phase, s.layer) for s in sample.spans if s.layer is not None and s.source is Source.ENGINE_LOG}
+    layers = [layer.digest for layer in bed.image().layers]
+    assert seen == {(p, d) for p in (Phase.DOWNLOAD, Phase.UNPACK, Phase.REGISTER) for d in layers}
+
+
+def test_an_absent_trial_counts_what_was_unpacked(bed: Bed) -> None:
+    sample = run(bed, bed.cell(Tier.ABSENT))
+    assert (sample.layers_unpacked, sample.bytes_unpacked, sample.files_unpacked) == (2, 8, 4)
+
+
+def test_a_warm_trial_unpacks_nothing_and_says_so(bed: Bed) -> None:
+    sample = run(bed, bed.cell(Tier.WARM))
+    assert (sample.layers_unpacked, sample.bytes_unpacked, sample.files_unpacked) == (0, 0, 0)
+
+
+def test_the_conditions_of_the_timed_window_are_kept(bed: Bed) -> None:
+    assert run(bed, bed.cell()).conditions.cpu_psi_us == 3
+
+
+def test_a_warm_trial_is_preceded_by_one_discarded_start_and_no_more(bed: Bed) -> None:
+    cell = bed.cell(Tier.WARM)
+    stage = Stage(bed.bench())
+    starts = []
+    start = bed.engine.start
+
+    def counted(container_id: str) -> Timed[None]:
+        starts.append(container_id)
+        return start(container_id)
+
+    bed.engine.start = counted  # type: ignore[method-assign]
+    first = stage.run(make_trial(cell=cell))
+    second = stage.run(make_trial(cell=cell))
+    assert len(starts) == 3
+    assert [s.proof.warm_starts for s in (first, second) if s.proof] == [1, 2]
+
+
+def test_another_runtime_has_to_warm_up_by_itself(bed: Bed) -> None:
+    runc, crun = bed.cell(runtime="runc"), bed.cell(runtime="crun")
+    stage = Stage(bed.bench())
+    stage.run(make_trial(cell=runc))
+    proof = stage.run(make_trial(cell=crun)).proof
+    assert proof is not None
+    assert proof.warm_starts == 1
+
+
+def test_nothing_of_a_trial_is_left_in_the_engine(bed: Bed) -> None:
+    run(bed, bed.cell(Tier.ABSENT))
+    assert bed.engine.sweep() == 0
+
+
+def test_a_noisy_machine_is_not_timed(bed: Bed) -> None:
+    bed.machine.waits = [Wait(quiet=False, waited_ns=10_000_000_000, busy_fraction=0.9)]
+    sample = run(bed, bed.cell())
+    assert (sample.outcome, sample.spans) == (Outcome.NOT_QUIET, ())
+    assert "10 s" in (sample.reason or "")
+    assert "90%" in (sample.reason or "")
+
+
+def test_dirty_pages_are_written_back_before_the_wait_for_quiet(bed: Bed) -> None:
+    run(bed, bed.cell(Tier.ABSENT))
+    assert bed.machine.settled == 1
+
+
+def test_blobs_and_bytes_equal_to_the_manifests_prove_an_absent_start(bed: Bed) -> None:
+    bed.registry = Registry(Traffic(gets=3, bytes=35))
+    sample = run(bed, bed.cell(Tier.ABSENT))
+    assert (sample.outcome, sample.bytes_received) == (Outcome.OK, 35)
+    assert sample.proof is not None
+    assert (sample.proof.source, sample.proof.blob_gets) == ("registry_log", 3)
+
+
+@pytest.mark.parametrize("traffic", [Traffic(gets=2, bytes=35), Traffic(gets=3, bytes=34), Traffic(gets=0, bytes=0)])
+def test_a_pull_that_moved_other_bytes_than_the_manifests_is_not_cold(bed: Bed, traffic: Traffic) -> None:
+    bed.registry = Registry(traffic)
+    sample = run(bed, bed.cell(Tier.ABSENT))
+    assert sample.outcome is Outcome.NOT_COLD
+    assert "the manifest has 3 and 35" in (sample.reason or "")
+
+
+def test_a_warm_start_that_moved_blobs_is_not_cold(bed: Bed) -> None:
+    bed.registry = Registry(Traffic(gets=1, bytes=10))
+    assert run(bed, bed.cell(Tier.WARM)).outcome is Outcome.NOT_COLD
+
+
+def test_a_timed_trial_that_was_not_cold_keeps_what_it_observed_but_is_no_timing(bed: Bed) -> None:
+    bed.registry = Registry(Traffic(gets=0, bytes=0))
+    sample = run(bed, bed.cell(Tier.ABSENT))
+    assert sample.spans
+    assert phases_of(sample) is None
+
+
+def test_an_image_that_cannot_be_removed_is_not_cold_and_not_started(bed: Bed) -> None:
+    cell = bed.cell(Tier.ABSENT)
+
+    def refuse(image: Image) -> None:
+        raise EngineError(f"{image.reference} was here before")
+
+    bed.engine.remove_image = refuse  # type: ignore[method-assign]
+    sample = run(bed, cell)
+    assert (sample.outcome, sample.spans) == (Outcome.NOT_COLD, ())
+
+
+def test_an_image_still_there_after_its_removal_is_not_cold(bed: Bed) -> None:
+    cell = bed.cell(Tier.ABSENT)
+    bed.engine.pull(bed.images[cell.image_key])
+    bed.engine.remove_image = lambda image: None  # type: ignore[method-assign]  # noqa: ARG005  a removal that does nothing
+    assert run(bed, cell).outcome is Outcome.NOT_COLD
+
+
+def test_a_cached_start_evicts_its_layers_and_proves_it(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bed.engine, "capabilities", bed.engine.capabilities | {Capability.LAYER_PATHS})
+    monkeypatch.setattr(bed.engine, "layer_paths", lambda image: (Path("/layers", image.variant),))
+    sample = run(bed, bed.cell(Tier.CACHED))
+    assert sample.outcome is Outcome.OK
+    assert bed.machine.evicted == [(Path("/layers/alpine"),)]
+    assert sample.proof is not None
+    assert sample.proof.resident_bytes == 0
+
+
+def test_pages_that_stayed_in_memory_are_not_cold(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bed.engine, "layer_paths", lambda _image: (Path("/layers"),))
+    bed.machine.left_in_memory_bytes = 4096
+    sample = run(bed, bed.cell(Tier.CACHED))
+    assert (sample.outcome, sample.reason) == (Outcome.NOT_COLD, "4096 bytes of its layers stayed in memory")
+
+
+def test_eviction_makes_the_next_warm_trial_warm_up_again(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bed.engine, "layer_paths", lambda _image: (Path("/layers"),))
+    warm, cached = bed.cell(Tier.WARM), bed.cell(Tier.CACHED)
+    stage = Stage(bed.bench())
+    for cell in (warm, warm, cached):
+        stage.run(make_trial(cell=cell))
+    proof = stage.run(make_trial(cell=warm)).proof
+    assert proof is not None
+    assert proof.warm_starts == 1  # the cached trial's own start, since the eviction
+
+
+def test_an_app_that_exits_at_once_is_an_outcome_with_its_code_and_last_line(bed: Bed) -> None:
+    sample = run(bed, bed.cell(variant="exits"))
+    assert (sample.outcome, sample.exit_code) == (Outcome.EXITED, 3)
+    assert "app: that was all" in (sample.reason or "")
+    assert sample.output_tail
+
+
+def test_an_app_that_never_listens_is_never_ready(bed: Bed) -> None:
+    bed.timeout_ns = 20_000_000
+    sample = run(bed, bed.cell(Tier.ABSENT, variant="silent"))
+    assert sample.outcome is Outcome.NEVER_READY
+    assert "Connection refused" in (sample.reason or "")
+
+
+def test_an_image_for_another_machine_is_named_as_that(bed: Bed) -> None:
+    cell = bed.cell(Tier.ABSENT, variant="wrong-platform")
+    bed.images[cell.image_key] = bed.image("wrong-platform", platform="linux/arm64/v8")
+    sample = run(bed, cell)
+    assert sample.outcome is Outcome.WRONG_PLATFORM
+    assert "linux/arm64/v8" in (sample.reason or "")
+
+
+def test_a_start_refused_on_the_right_machine_is_a_failed_start(bed: Bed) -> None:
+    assert run(bed, bed.cell(Tier.ABSENT, variant="wrong-platform")).outcome is Outcome.START_FAILED
+
+
+def test_a_discarded_start_that_fails_is_the_trials_failure(bed: Bed) -> None:
+    sample = run(bed, bed.cell(Tier.WARM, variant="wrong-platform"))
+    assert sample.outcome is Outcome.START_FAILED
+    assert "discarded" in (sample.reason or "")
+
+
+def test_an_unknown_runtime_is_a_failed_create(bed: Bed) -> None:
+    assert run(bed, bed.cell(Tier.ABSENT, runtime="youki")).outcome is Outcome.CREATE_FAILED
+
+
+def test_a_failed_pull_is_an_outcome(bed: Bed) -> None:
+    cell = bed.cell(Tier.ABSENT)
+
+    def fail(image: Image) -> None:
+        raise EngineError(f"pull of {image.reference}: no space left on device")
+
+    bed.engine.pull = fail  # type: ignore[method-assign,assignment]
+    sample = run(bed, cell)
+    assert (sample.outcome, sample.spans) == (Outcome.PULL_FAILED, ())
+    assert "no space left" in (sample.reason or "")
+
+
+def test_an_engine_that_is_gone_is_an_outcome_too(bed: Bed) -> None:
+    cell = bed.cell(Tier.ABSENT)
+
+    def gone(image: Image) -> None:
+        raise EngineUnreachableError(f"unix:///x: gone with {image.reference}")
+
+    bed.engine.pull = gone  # type: ignore[method-assign,assignment]
+    assert run(bed, cell).outcome is Outcome.ENGINE_LOST
+
+
+def test_a_network_probe_without_a_network_is_never_ready_and_says_what_to_use(bed: Bed) -> None:
+    sample = run(bed, bed.cell(Tier.ABSENT, network=Network.NONE))
+    assert sample.outcome is Outcome.NEVER_READY
+    assert "log or exit probe" in (sample.reason or "")
+
+
+def test_a_job_is_ready_when_it_has_ended_well(bed: Bed) -> None:
+    bed.ready = "exit"
+    cell = bed.cell()
+    good = bed.bench(options=ContainerOptions(command=("sh", "-c", "exit 0")))
+    bad = bed.bench(options=ContainerOptions(command=("sh", "-c", "exit 4")))
+    assert Stage(good).run(make_trial(cell=cell)).outcome is Outcome.OK
+    failed = Stage(bad).run(make_trial(cell=cell))
+    assert (failed.outcome, failed.exit_code) == (Outcome.EXITED, 4)
+
+
+def test_a_log_line_is_readiness(bed: Bed) -> None:
+    bed.ready = "log:listen"
+    assert run(bed, bed.cell()).outcome is Outcome.OK
+
+
+def test_a_log_without_the_line_is_never_ready(bed: Bed) -> None:
+    bed.ready = "log:no such words"
+    bed.timeout_ns = 20_000_000
+    sample = run(bed, bed.cell(Tier.ABSENT))
+    assert (sample.outcome, "contains the text" in (sample.reason or "")) == (Outcome.NEVER_READY, True)

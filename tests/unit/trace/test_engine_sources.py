@@ -1,0 +1,191 @@
+"""The engine's log and API as sources, on lines as dockerd 20.10 wrote them."""
+
+from __future__ import annotations
+
+from coldstart.engines.base import ContainerState, LayerEvent, Timed
+from coldstart.model.image import Image, Layer
+from coldstart.model.sample import ClockConversion, Phase, Source
+from coldstart.trace.base import InstantKind, TrialWindow
+from coldstart.trace.engine_api import EXEC_ERROR_NS, EngineApi
+from coldstart.trace.engine_log import EngineLog, pull_spans
+from tests.unit.factories import make_image
+
+MS = 1_000_000
+OFFSET_NS = 1_795_495_262_000_000_000  # 2026-11-24T04:41:02Z is 0 on the monotonic clock of these tests
+A, B = (f"sha256:{c * 64}" for c in "ab")
+DIFF_A, DIFF_B = (f"sha256:{c * 64}" for c in "12")
+
+LOG = b"".join(
+    b'time="2026-11-24T04:41:02.%03d000000Z" level=debug msg="%s"\n' % (at_ms, message.encode())
+    for at_ms, message in (
+        (1, "Calling POST /v1.41/images/create?fromImage=x"),
+        (5, "Trying to pull 198.18.0.2:5000/t from https://198.18.0.2:5000 v2"),
+        (6, "Trying to pull 198.18.0.2:5000/t from http://198.18.0.2:5000 v2"),
+        (20, f'pulling blob \\"{A}\\"'),
+        (21, f'pulling blob \\"{B}\\"'),
+        (40, f"Downloaded {'b' * 12} to tempfile /data/tmp/GetImageBlob1"),
+        (60, f"Downloaded {'a' * 12} to tempfile /data/tmp/GetImageBlob2"),
+        (61, "Applying tar in /data/overlay2/cache1/diff"),
+        (90, f"Applied tar {DIFF_A} to cache1, size: 4"),
+        (100, "Applying tar in /data/overlay2/cache2/diff"),
+        (120, f"Applied tar {DIFF_B} to cache2, size: 4"),
+    )
+)
+
+
+def image() -> Image:
+    return make_image(
+        layers=(
+            Layer(digest=A, diff_id=DIFF_A, compressed_bytes=1),
+            Layer(digest=B, diff_id=DIFF_B, compressed_bytes=1),
+        )
+    )
+
+
+def window(*events: LayerEvent) -> TrialWindow:
+    state = ContainerState(
+        running=True,
+        pid=7,
+        started_wall_ns=OFFSET_NS + 300 * MS,
+        finished_wall_ns=None,
+        exit_code=None,
+        error="",
+        address=None,
+    )
+    complete = events or (
+        LayerEvent(99 * MS, "a" * 12, "Pull complete"),
+        LayerEvent(131 * MS, "b" * 12, "Pull complete"),
+    )
+    return TrialWindow(
+        image=image(),
+        clock=ClockConversion(offset_ns=OFFSET_NS, error_ns=40),
+        pull=Timed(0, 150 * MS, complete),
+        starts=(Timed(200 * MS, 310 * MS, None),),
+        states=(state,),
+    )
+
+
+def test_the_log_gives_every_layer_its_download_unpack_and_register() -> None:
+    spans = {(span.phase, span.layer): (span.start_ns // MS, span.end_ns // MS) for span in pull_spans(LOG, window())}
+    assert spans == {
+        (Phase.RESOLVE, None): (5, 20),
+        (Phase.DOWNLOAD, A): (20, 60),
+        (Phase.DOWNLOAD, B): (21, 40),
+        (Phase.UNPACK, A): (61, 90),
+        (Phase.UNPACK, B): (100, 120),
+        (Phase.REGISTER, A): (90, 99),
+        (Phase.REGISTER, B): (120, 131),
+    }
+
+
+def test_spans_of_the_log_carry_their_source_and_the_clocks_error() -> None:
+    assert {(span.source, span.error_ns) for span in pull_spans(LOG, window())} == {(Source.ENGINE_LOG, 40)}
+
+
+def test_a_phase_seen_for_some_layers_only_is_not_reported() -> None:
+    cut = LOG[: LOG.index(b"Applying tar in /data/overlay2/cache2")]
+    phases = {span.phase for span in pull_spans(cut, window())}
+    assert phases == {Phase.RESOLVE, Phase.DOWNLOAD}
+
+
+def test_two_layers_of_one_content_are_told_apart_by_their_order() -> None:
+    twice = make_image(
+        layers=(
+            Layer(digest=A, diff_id=DIFF_A, compressed_bytes=1),
+            Layer(digest=B, diff_id=DIFF_A, compressed_bytes=1),
+        )
+    )
+    log = LOG.replace(DIFF_B.encode(), DIFF_A.encode())
+    trial = window()
+    trial = TrialWindow(image=twice, clock=trial.clock, pull=trial.pull, starts=trial.starts, states=trial.states)
+    unpacks = [(s.layer, s.start_ns // MS) for s in pull_spans(log, trial) if s.phase is Phase.UNPACK]
+    assert unpacks == [(A, 61), (B, 100)]
+
+
+class _Log:
+    def __init__(self) -> None:
+        self.text = b"before\n"
+
+    def log_mark(self) -> int:
+        return len(self.text)
+
+    def log_since(self, mark: int) -> bytes:
+        return self.text[mark:]
+
+
+def test_the_log_source_reads_only_what_the_trial_wrote() -> None:
+    log = _Log()
+    log.text += LOG
+    source = EngineLog(log)
+    source.begin()
+    assert source.end(window()).spans == ()
+    log.text += LOG
+    assert len(source.end(window()).spans) == 7
+
+
+def test_a_trial_without_a_pull_has_no_layer_spans() -> None:
+    trial = window()
+    warm = TrialWindow(image=trial.image, clock=trial.clock, pull=None, starts=trial.starts, states=trial.states)
+    log = _Log()
+    source = EngineLog(log)
+    source.begin()
+    log.text += LOG
+    assert source.end(warm).spans == ()
+    assert EngineApi().end(warm).spans == ()
+
+
+def test_the_api_gives_the_entrypoints_exec_with_its_error() -> None:
+    (instant,) = EngineApi().end(window()).instants
+    assert (instant.kind, instant.at_ns, instant.error_ns) == (
+        InstantKind.ENTRYPOINT_EXEC,
+        300 * MS,
+        40 + EXEC_ERROR_NS,
+    )
+
+
+def test_progress_gives_layer_spans_where_two_boundaries_were_reported() -> None:
+    events = [
+        LayerEvent(at_ms * MS, layer * 12, status)
+        for layer, start in (("a", 0), ("b", 50))
+        for at_ms, status in (
+            (start + 1, "Downloading"),
+            (start + 3, "Downloading"),
+            (start + 5, "Download complete"),
+            (start + 7, "Extracting"),
+            (start + 9, "Extracting"),
+            (start + 11, "Pull complete"),
+        )
+    ]
+    spans = {(s.phase, s.layer): (s.start_ns // MS, s.end_ns // MS) for s in EngineApi().end(window(*events)).spans}
+    assert spans == {
+        (Phase.DOWNLOAD, A): (1, 5),
+        (Phase.DOWNLOAD, B): (51, 55),
+        (Phase.UNPACK, A): (7, 9),
+        (Phase.UNPACK, B): (57, 59),
+        (Phase.REGISTER, A): (9, 11),
+        (Phase.REGISTER, B): (59, 61),
+    }
+
+
+def test_a_dropped_progress_event_drops_its_phase_for_all_layers() -> None:
+    events = [
+        LayerEvent(1 * MS, "a" * 12, "Downloading"),
+        LayerEvent(5 * MS, "a" * 12, "Download complete"),
+        LayerEvent(6 * MS, "b" * 12, "Download complete"),
+    ]
+    assert EngineApi().end(window(*events)).spans == ()
+
+
+def test_a_container_that_never_started_gives_no_instant() -> None:
+    trial = window()
+    state = ContainerState(
+        running=False,
+        pid=None,
+        started_wall_ns=None,
+        finished_wall_ns=None,
+        exit_code=None,
+        error="",
+        address=None,
+    )
+    created = TrialWindow(image=trial.image, clock=trial.clock, pull=None, starts=trial.starts, states=(state,))
+    assert EngineApi().end(created).instants == ()
