@@ -15,7 +15,6 @@
     │   ├── StorageError               a result could not be written
     │   └── NothingMeasuredError       a run that ended without one timing
     └── EngineError                 4  the engine refused a request
-        └── TrialError                 one trial failed: its outcome and reason become a sample
 
 Messages say where, what, and the remedy. Foreign exceptions are translated where they enter, with ``from``.
 """
@@ -59,7 +58,7 @@ class UnknownNameError(UsageError):
     def __init__(self, kind: str, name: str, known: Iterable[str], where: str = "") -> None:
         names = sorted(known)
         nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
         listed = f" Known: {', '.join(names)}." if names else " None is known here."
         super().__init__(f"{where + ': ' if where else ''}unknown {kind} {name!r}{hint}{listed}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 from coldstart.errors import UsageError
 
@@ -20,9 +21,18 @@ _DURATION_NS = {
     "m": 60 * NS_PER_S,
     "h": 3600 * NS_PER_S,
 }
-_BYTES = {"b": 1, "k": 1024, "m": MIB, "g": 1024 * MIB, "ki": 1024, "mi": MIB, "gi": 1024 * MIB}
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h)")
-_BYTE_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
+_BYTES = {
+    "b": 1,
+    **{
+        unit + tail: scale
+        for unit, scale in (("k", 1024), ("m", MIB), ("g", 1024 * MIB))
+        for tail in ("", "b", "i", "ib")
+    },
+}
+_NUMBER = r"[0-9]{1,20}(?:\.[0-9]{1,20})?"
+_DURATION_PART = re.compile(rf"({_NUMBER})(ns|us|ms|s|m|h)")
+_BYTE_SIZE = re.compile(rf"(?P<number>{_NUMBER})\s*(?P<unit>[a-z]*)")
+_MOST = 2**63 - 1  # what a 64-bit file format, clock or socket timeout holds
 
 
 def parse_duration_ns(text: str) -> int:
@@ -35,7 +45,7 @@ def parse_duration_ns(text: str) -> int:
     parts = _DURATION_PART.findall(compact)
     if not parts or "".join(number + unit for number, unit in parts) != compact:
         raise UsageError(f"{text!r} is not a duration: write a number and a unit, such as 30s, 40m or 1h30m.")
-    return round(sum(float(number) * _DURATION_NS[unit] for number, unit in parts))
+    return _storable(sum(Fraction(number) * _DURATION_NS[unit] for number, unit in parts), text)
 
 
 def parse_bytes(text: str) -> int:
@@ -45,32 +55,34 @@ def parse_bytes(text: str) -> int:
         UsageError: not a size.
     """
     match = _BYTE_SIZE.fullmatch(text.strip().lower())
-    unit = match.group(2) if match else "?"
-    if match is None or (unit.removesuffix("b") or "b") not in _BYTES:
+    if match is None or (match["unit"] or "b") not in _BYTES:
         raise UsageError(f"{text!r} is not a size: write bytes, or a number with k, m or g (512m, 64Mi).")
-    return round(float(match.group(1)) * _BYTES[unit.removesuffix("b") or "b"])
+    return _storable(Fraction(match["number"]) * _BYTES[match["unit"] or "b"], text)
 
 
 def format_ns(value_ns: float | None) -> str:
     """A time with three significant digits and its unit; an em dash for what was not observed."""
     if value_ns is None:
         return "—"
-    for scale, unit in ((NS_PER_S, "s"), (NS_PER_MS, "ms"), (NS_PER_US, "µs")):
-        if abs(value_ns) >= scale:
-            return f"{_three_digits(value_ns / scale)} {unit}"
-    return f"{value_ns:.0f} ns"
+    return _scaled(value_ns, ((NS_PER_S, "s"), (NS_PER_MS, "ms"), (NS_PER_US, "µs"), (1, "ns")))
 
 
 def format_bytes(value: float | None) -> str:
     """A size in decimal units, as registries and disks state them; an em dash for the unknown."""
     if value is None:
         return "—"
-    for scale, unit in ((1_000_000_000, "GB"), (MB, "MB"), (1000, "kB")):
-        if abs(value) >= scale:
-            return f"{_three_digits(value / scale)} {unit}"
-    return f"{value:.0f} B"
+    return _scaled(value, ((1_000_000_000, "GB"), (MB, "MB"), (1000, "kB"), (1, "B")))
 
 
-def _three_digits(value: float) -> str:
-    decimals = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
-    return f"{value:.{decimals}f}"
+def _scaled(value: float, units: tuple[tuple[int, str], ...]) -> str:
+    # Rounded before unit and decimals are chosen: 999.9 µs is 1.00 ms, not 1000 µs.
+    rounded = abs(float(f"{value:.3g}"))
+    scale, unit = next(((scale, unit) for scale, unit in units if rounded >= scale), units[-1])
+    decimals = 0 if scale == 1 or rounded / scale >= 100 else 1 if rounded / scale >= 10 else 2
+    return f"{value / scale:.{decimals}f} {unit}"
+
+
+def _storable(value: Fraction | int, text: str) -> int:
+    if value > _MOST:
+        raise UsageError(f"{text!r} is more than a 64-bit number holds; write something smaller.")
+    return round(value)
