@@ -1,0 +1,173 @@
+"""Readiness probes, against sockets of this process and containers of the fake engine."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from coldstart import probes
+from coldstart.engines.base import ContainerSpec
+from coldstart.engines.fake import Delays, FakeEngine
+from coldstart.errors import UnknownNameError, UsageError
+from coldstart.model.cell import Network
+from coldstart.model.options import ContainerOptions
+from coldstart.model.probe import ProbeSpec
+from coldstart.probes._listeners import listening_ports
+from coldstart.probes.base import NotReady, Ready
+from tests.unit.factories import make_image
+
+SECOND_NS = 1_000_000_000
+
+
+class Door(FakeEngine):
+    """A fake engine whose containers are all reached at one port of this process."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(delays=Delays(create_s=0, start_s=0, listen_s=0))
+        self.port = port
+
+    def endpoint(self, container_id: str, port: int) -> tuple[Path | None, tuple[str, int]]:  # noqa: ARG002
+        return None, ("127.0.0.1", self.port)
+
+
+def wait(kind: str, engine: FakeEngine, container_id: str = "", within_ns: int = 2 * SECOND_NS) -> Ready | NotReady:
+    probe = probes.factory(ProbeSpec.parse(kind))()
+    return probe.wait(engine, container_id, time.monotonic_ns() + within_ns)
+
+
+def started(engine: FakeEngine, variant: str = "silent", command: tuple[str, ...] = ()) -> str:
+    image = make_image(variant=variant)
+    engine.pull(image)
+    options = ContainerOptions(command=command)
+    spec = ContainerSpec(image=image, runtime="runc", network=Network.BRIDGE, options=options)
+    container_id = engine.create(spec).value
+    engine.start(container_id)
+    return container_id
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[..., int]]:
+    """Start a server that gives each connection the next answer (``None``: closes); its port."""
+    servers: list[socket.socket] = []
+
+    def start(*answers: bytes | None) -> int:
+        server = socket.create_server(("127.0.0.1", 0))
+        servers.append(server)
+
+        def run() -> None:
+            for answer in answers:
+                client, _ = server.accept()
+                with client:
+                    client.recv(4096)
+                    if answer:
+                        client.sendall(answer)
+
+        threading.Thread(target=run, daemon=True).start()
+        return int(server.getsockname()[1])
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def test_http_is_ready_at_the_first_status_below_400(answering: Callable[..., int]) -> None:
+    port = answering(b"HTTP/1.1 503 Busy\r\n\r\n", None, b"HTTP/1.1 204 No Content\r\n\r\n")
+    found = wait("http:80/", Door(port))
+    assert isinstance(found, Ready)
+    assert found.attempts == 3
+    assert found.resolution_ns is not None
+
+
+@pytest.mark.parametrize(
+    ("answer", "seen"),
+    [
+        (b"HTTP/1.1 500 No\r\n\r\n", "status 500"),
+        (b"SSH-2.0-x\r\n", "the answer is no HTTP"),
+        (b"HTTP/1.1\r\n", "the answer is no HTTP"),
+        (None, "closed without an answer"),
+    ],
+)
+def test_http_says_what_it_saw_instead(answering: Callable[..., int], answer: bytes | None, seen: str) -> None:
+    engine = Door(answering(*[answer] * 500))
+    found = wait("http:80/", engine, started(engine), within_ns=SECOND_NS // 50)
+    assert isinstance(found, NotReady)
+    assert seen in found.reason
+
+
+def test_tcp_is_ready_when_the_connection_is_accepted(answering: Callable[..., int]) -> None:
+    assert isinstance(wait("tcp:80", Door(answering())), Ready)
+
+
+def test_a_refused_connection_is_tried_until_the_deadline() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    engine = Door(port)
+    found = wait("tcp:80", engine, started(engine), within_ns=SECOND_NS // 50)
+    assert isinstance(found, NotReady)
+    assert "Connection refused" in found.reason
+    assert found.attempts > 1
+
+
+def test_a_container_that_ended_is_not_waited_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    engine = Door(port)
+    found = wait("tcp:80", engine, started(engine, variant="exits"), within_ns=60 * SECOND_NS)
+    assert isinstance(found, NotReady)
+    assert found.state is not None
+    assert found.state.exit_code == 3
+
+
+def test_log_is_ready_at_the_line_and_unready_at_the_end_of_the_output() -> None:
+    engine = FakeEngine()
+    job = started(engine, command=("true",))
+    assert isinstance(wait("log:that was", engine, job), Ready)
+    ended = wait("log:no such words", engine, job)
+    assert isinstance(ended, NotReady)
+    assert "ended without the text" in ended.reason
+
+
+def test_exit_is_told_of_an_end_that_came_before_it_was_asked_to_wait() -> None:
+    engine = FakeEngine()
+    image = make_image()
+    engine.pull(image)
+    options = ContainerOptions(command=("sh", "-c", "exit 0"))
+    created = engine.create(ContainerSpec(image=image, runtime="runc", network=Network.NONE, options=options))
+    probe = probes.factory(ProbeSpec.parse("exit"))()
+    probe.arm(engine, created.value)
+    engine.start(created.value)
+    assert isinstance(probe.wait(engine, created.value, time.monotonic_ns() + 2 * SECOND_NS), Ready)
+
+
+def test_an_unknown_probe_is_named_with_the_known_ones() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'http'"):
+        probes.factory(ProbeSpec(kind="htpt"))
+
+
+def test_exit_takes_no_argument() -> None:
+    with pytest.raises(UsageError, match="takes no argument"):
+        probes.factory(ProbeSpec.parse("exit:3"))
+
+
+def test_the_kinds_are_the_modules() -> None:
+    assert set(probes.names()) >= {"exit", "http", "log", "tcp"}
+
+
+def test_listening_ports_are_those_in_state_listen_of_both_families(tmp_path: Path) -> None:
+    net = tmp_path / "7" / "net"
+    net.mkdir(parents=True)
+    header = "  sl  local_address rem_address   st tx_queue\n"
+    (net / "tcp").write_text(
+        header + "   0: 00000000:1F90 00000000:0000 0A 0:0\n   1: 0100007F:0050 0100007F:1234 01 0:0\n"
+    )
+    (net / "tcp6").write_text(header + f"   0: {'0' * 32}:0016 {'0' * 32}:0000 0A 0:0\n")
+    assert listening_ports(7, proc=tmp_path) == frozenset({8080, 22})
+
+
+def test_a_process_that_cannot_be_looked_at_has_unknown_ports(tmp_path: Path) -> None:
+    assert listening_ports(7, proc=tmp_path) is None
