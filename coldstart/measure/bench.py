@@ -36,7 +36,7 @@ class BlobLog(Protocol):
     def mark(self) -> int:
         """A position in the log."""
 
-    def settled(self, mark: int, gets: int) -> BlobTraffic:
+    def settle(self, mark: int, *, gets: int) -> BlobTraffic:
         """Traffic since ``mark``, once ``gets`` downloads are logged or enough time has passed for them to be."""
 
 
@@ -61,6 +61,9 @@ class Surroundings(Protocol):
 
     def settle(self) -> None:
         """Write back what earlier trials left dirty on the engine's storage."""
+
+    def warm_registry(self, image: Image) -> None:
+        """Bring the image's blobs into the registry's page cache, so that every pull finds them in one state."""
 
     def wait_until_quiet(self) -> QuietWait:
         """Block until the CPU is quiet, or give up."""

@@ -78,6 +78,7 @@ class ColdKeeper:
         present = self._engine.has_image(image)
         if present:
             raise TrialFailure(Outcome.NOT_COLD, f"{image.reference} is still in the engine after its removal")
+        self._surroundings.warm_registry(image)
         return ColdProof(tier=Tier.ABSENT, source=self._proof_source(), image_present=present)
 
     def _prepare_cached(self, image: Image) -> ColdProof:
@@ -115,7 +116,7 @@ class BlobWatch:
         """The proof with what the trial itself showed."""
         events = pull.value if pull is not None else ()
         expected = len(_blob_digests(image)) + 1 if pull is not None else 0
-        traffic = self._blobs.settled(self._mark, expected) if self._blobs is not None else None
+        traffic = self._blobs.settle(self._mark, gets=expected) if self._blobs is not None else None
         return msgspec.structs.replace(
             proof,
             blob_gets=traffic.gets if traffic is not None else None,

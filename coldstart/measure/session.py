@@ -23,6 +23,7 @@ def measure(
     *,
     deadline_ns: int | None = None,
     stop: Callable[[], bool] = lambda: False,
+    announce: Callable[[Trial], None] = lambda _trial: None,
     clock: Callable[[], int] = time.monotonic_ns,
 ) -> Iterator[Sample]:
     """Run the trials of ``blocks``; each sample is yielded as its trial ends, and only then the next one begins.
@@ -30,7 +31,7 @@ def measure(
     A trial that was not cold or not quiet is tried again at the end of its block, with the next attempt's number: that
     is judged before or apart from its time, so trying again selects nothing. Between trials ``stop`` and the
     deadline (ns of ``clock``) are asked; with a deadline, a block that would not end in time by the longest block so
-    far is not begun. Ends early when the engine is lost for good.
+    far is not begun. ``announce`` is told of each trial before it begins. Ends early when the engine is lost for good.
     """
     stage = Stage(bench)
     bench.engine.sweep()
@@ -46,6 +47,7 @@ def measure(
             if stop():
                 return
             trial = waiting.popleft()
+            announce(trial)
             sample = stage.run(trial)
             yield sample
             lost = lost + 1 if sample.outcome is Outcome.ENGINE_LOST else 0

@@ -39,9 +39,13 @@ class Machine:
         self.left_in_memory_bytes = 0
         self.evicted: list[Sequence[Path]] = []
         self.settled = 0
+        self.warmed: list[str] = []
 
     def settle(self) -> None:
         self.settled += 1
+
+    def warm_registry(self, image: Image) -> None:
+        self.warmed.append(image.reference)
 
     def wait_until_quiet(self) -> Wait:
         return self.waits.pop(0) if self.waits else Wait()
@@ -72,7 +76,7 @@ class Registry:
     def mark(self) -> int:
         return 0
 
-    def settled(self, mark: int, gets: int) -> Traffic:  # noqa: ARG002  the answer is the test's
+    def settle(self, mark: int, *, gets: int) -> Traffic:  # noqa: ARG002  the answer is the test's
         return self.traffic
 
 

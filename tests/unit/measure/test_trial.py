@@ -98,6 +98,11 @@ def test_dirty_pages_are_written_back_before_the_wait_for_quiet(bed: Bed) -> Non
     assert bed.machine.settled == 1
 
 
+def test_every_pull_finds_the_registrys_pages_in_one_state(bed: Bed) -> None:
+    run(bed, bed.cell(Tier.ABSENT))
+    assert bed.machine.warmed == [bed.image().reference]
+
+
 def test_blobs_and_bytes_equal_to_the_manifests_prove_an_absent_start(bed: Bed) -> None:
     bed.registry = Registry(Traffic(gets=3, bytes=35))
     sample = run(bed, bed.cell(Tier.ABSENT))
