@@ -105,7 +105,8 @@ def overviews(judgements: Sequence[Judgement]) -> tuple[Overview, ...]:
 def _judge_one(target: Target, frame: pd.DataFrame, images: Sequence[Image]) -> tuple[Judgement, ...]:
     if target.statistic in _SIZES:
         return judge_images(target, images)
-    if target.metric not in frame.columns or frame[target.metric].isna().all():
+    timed = frames.timed(frame)
+    if target.metric not in frame.columns or (len(timed) and timed[target.metric].isna().all()):
         note = f"no source of this run observes {target.metric}"
         return (Judgement(target=target, verdict=Verdict.NOT_MEASURED, note=note),)
     return judge_ratio(target, frame) if target.statistic is Statistic.RATIO else judge_times(target, frame)
