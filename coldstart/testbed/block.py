@@ -74,7 +74,7 @@ def disk_of(path: Path, roots: SystemRoots = HERE) -> str | None:
 
 
 def model_of(device: str, roots: SystemRoots = HERE) -> str | None:
-    """What the disk calls itself (SCSI, NVMe: model; eMMC, SD: name); ``None`` for the nameless, as virtual ones are."""
+    """What the disk calls itself (SCSI, NVMe: model; eMMC, SD: name); ``None`` for the nameless (virtual ones)."""
     node = Path(os.path.realpath(roots.sys / "class" / "block" / device))
     if (node / "partition").exists():
         node = node.parent

@@ -198,8 +198,13 @@ class Testbed(msgspec.Struct, frozen=True, kw_only=True):
 def write_record(path: Path, record: object) -> None:
     """Replace ``path`` by ``record`` as JSON; a reader, or a crash, sees the old or the new one."""
     fresh = path.with_name(f".{path.name}.new")
-    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(record, enc_hook=_encode), indent=2) + b"\n")
+    fresh.write_text(encode_record(record) + "\n")
     fresh.replace(path)
+
+
+def encode_record(record: object) -> str:
+    """A record of this package as indented JSON, paths as text."""
+    return msgspec.json.format(msgspec.json.encode(record, enc_hook=_encode), indent=2).decode()
 
 
 def load_testbed(layout: Layout) -> Testbed | None:

@@ -36,7 +36,7 @@ exec modprobe "$@"
 
 
 def config(layout: Layout, data_root: Path, registry_address: str, runtimes: Mapping[str, Path]) -> dict[str, Any]:
-    """dockerd's configuration file.
+    """The configuration file of dockerd.
 
     runc is left out: dockerd keeps that name for itself and refuses it here. Images are kept by the classic store on
     every version, for its layers are folders and its log has each layer's steps.
@@ -70,10 +70,10 @@ def script(layout: Layout, table: Iterable[mounts.Mount]) -> str:
         lines += [f"umount {shlex.quote(str(point))}" for point in cgroups.points(table, "cgroup2")]
     lines += [f"mount -t tmpfs -o mode=755 {layout.name} /run"]
     for name in ("etc", "opt"):
+        layers = f"lowerdir=/{name},upperdir={over}/{name}/upper,workdir={over}/{name}/work"
         lines += [
             f"mkdir -p {over}/{name}/upper {over}/{name}/work",
-            f"[ ! -d /{name} ] || mount -t overlay -o lowerdir=/{name},upperdir={over}/{name}/upper,"
-            f"workdir={over}/{name}/work coldstart /{name}",
+            f"[ ! -d /{name} ] || mount -t overlay -o {layers} coldstart /{name}",
         ]
     lines += ["rm -f /etc/resolv.conf", f"echo nameserver {RESOLVER} > /etc/resolv.conf"]
     config_file = shlex.quote(str(layout.run / "daemon.json"))
@@ -110,7 +110,7 @@ def start(layout: Layout, *, data_root: Path, registry_address: str, runtimes: M
 
 
 def engine_log(layout: Layout) -> Path:
-    """dockerd's debug log."""
+    """Where dockerd writes its debug log."""
     return layout.log / "dockerd.log"
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from coldstart.errors import TestbedError
+from coldstart.errors import TestbedError, UsageError
 from coldstart.testbed import cgroups, daemon, egress, executables, marker, mounts, namespaces, processes, repair
 from coldstart.testbed import registry as registries
 from coldstart.testbed import storage as storages
@@ -70,6 +70,7 @@ def up(config: TestbedConfig, progress: Progress) -> Testbed:
     _require_root()
     path = executables.search_path()
     found = executables.require(config.registry, path)
+    _check_data_root(layout, config.data_root)
     marker.claim_folder(layout.root, layout.id)
     with _changing(layout):
         running = find(layout.root)
@@ -128,10 +129,7 @@ def status(root: Path) -> TestbedStatus:
     testbed = load_testbed(layout)
     holder = holder_of(root)
     problems = _problems(layout, testbed)
-    if problems:
-        state = State.BROKEN
-    else:
-        state = State.UP if testbed else State.DOWN
+    state = State.BROKEN if problems else State.UP if testbed else State.DOWN
     return TestbedStatus(state=state, root=layout.root, problems=problems, testbed=testbed, holder=holder)
 
 
@@ -210,14 +208,22 @@ def _renewed_claim(layout: Layout, config: TestbedConfig, progress: Progress) ->
     if repair.clear(layout, old):
         progress("removed what an earlier run left")
     marker.empty(layout.root, kept=frozenset({marker.MARKER, layout.hold.name}))
-    if config.data_root is not None:
-        marker.check_claimable(config.data_root, layout.id)
     given = cgroups.controllers(mounts.read())
     claim = marker.Claim(id=layout.id, made=old.made, data_root=config.data_root, controllers=given)
     marker.write(layout.root, claim)
     if config.data_root is not None:
         marker.claim_folder(config.data_root, layout.id)
     return claim
+
+
+def _check_data_root(layout: Layout, data_root: Path | None) -> None:
+    if data_root is None:
+        return
+    if layout.root.is_relative_to(data_root) or data_root.is_relative_to(layout.root):
+        raise UsageError(
+            f"--data-root {data_root}: the testbed's own state is in {layout.root}. Choose another folder."
+        )
+    marker.check_claimable(data_root, layout.id)
 
 
 def _check_same(config: TestbedConfig, running: Testbed) -> None:

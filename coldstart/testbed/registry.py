@@ -84,17 +84,19 @@ def check_external(netns: Path, address: str) -> None:
     """Make sure that an external registry can be reached from the engine's namespace.
 
     Raises:
-        RegistryUnreachableError: no connection.
+        RegistryUnreachableError: nothing there speaks HTTP. (A TLS server says so to a plain request, too.)
     """
-    host, _, port = address.rpartition(":")
     try:
-        with tcp_socket(netns) as connection:
-            connection.settimeout(_CONNECT_TIMEOUT_S)
-            connection.connect((host.strip("[]"), int(port)))
+        answer = _ask(netns, address)
     except OSError as error:
-        raise RegistryUnreachableError(
-            f"registry {address}: {error}. Is it running there, and does its firewall let this machine in?"
-        ) from error
+        why: object = error
+    else:
+        if answer.startswith(b"HTTP/"):
+            return
+        why = "it does not answer as a registry does"
+    raise RegistryUnreachableError(
+        f"registry {address}: {why}. Is it running there, and does its firewall let this machine in?"
+    )
 
 
 def registry_version(testbed: Testbed) -> str | None:
@@ -142,12 +144,16 @@ def purge(storage: Path) -> bool:
 
 
 def _answers(netns: Path) -> bool:
-    host, _, port = REGISTRY_ADDRESS.rpartition(":")
     try:
-        with tcp_socket(netns) as connection:
-            connection.settimeout(_CONNECT_TIMEOUT_S)
-            connection.connect((host, int(port)))
-            connection.sendall(f"GET /v2/ HTTP/1.0\r\nHost: {REGISTRY_ADDRESS}\r\n\r\n".encode())
-            return connection.recv(64).split(b" ")[1:2] == [b"200"]
+        return _ask(netns, REGISTRY_ADDRESS).split(b" ")[1:2] == [b"200"]
     except OSError:
         return False
+
+
+def _ask(netns: Path, address: str) -> bytes:
+    host, _, port = address.rpartition(":")
+    with tcp_socket(netns) as connection:
+        connection.settimeout(_CONNECT_TIMEOUT_S)
+        connection.connect((host.strip("[]"), int(port)))
+        connection.sendall(f"GET /v2/ HTTP/1.0\r\nHost: {address}\r\n\r\n".encode())
+        return connection.recv(64)

@@ -40,6 +40,7 @@ def prepare(layout: Layout, data_root: Path | None) -> Storage:
     try:
         return _on_loop_file(layout)
     except TestbedError as error:
+        release_loops(layout)
         layout.loop_file.unlink(missing_ok=True)
         return Storage(data_root=folder, description=f"{words}; no loop file, because {error}")
 
@@ -62,14 +63,24 @@ def _on_loop_file(layout: Layout) -> Storage:
     with layout.loop_file.open("wb") as file:
         file.truncate(_LOOP_FILE_BYTES)
     run("mkfs.ext4", "-q", "-F", "-m", "0", layout.loop_file, tag=tag(layout, TOOL))
-    run(
-        "mount", "-o", "loop", layout.loop_file, layout.data, tag=tag(layout, TOOL)
-    )  # autoclear: unmounting frees the device
+    device, cache = _attach(layout)
+    run("mount", device, layout.data, tag=tag(layout, TOOL))
+    run("losetup", "--detach", device)  # once mounted this means: when it is unmounted
     shutil.rmtree(layout.data / "lost+found", ignore_errors=True)
-    mounted = block.filesystem_of(layout.data)
     return Storage(
         data_root=layout.data,
-        description="journaled ext4 loop file",
-        loop_device=mounted.device if mounted else None,
+        description=f"journaled ext4 loop file{cache}",
+        loop_device=device,
         loop_mount=layout.data,
     )
+
+
+def _attach(layout: Layout) -> tuple[str, str]:
+    """Attach the loop file past the host's page cache: there, pages evicted from a layer would still be in memory."""
+    attach = ("losetup", "--find", "--show")
+    try:
+        return run(*attach, "--direct-io=on", layout.loop_file, tag=tag(layout, TOOL)).strip(), ""
+    except TestbedError:
+        release_loops(layout)
+        device = run(*attach, layout.loop_file, tag=tag(layout, TOOL)).strip()
+        return device, ", without direct I/O: its pages stay in the host's page cache when a layer's are evicted"
