@@ -76,6 +76,7 @@ class Engine(Protocol):
 
     name: str
     capabilities: frozenset[Capability]
+    data_root: Path | None  # its storage, where that is a folder here
 
     def facts(self) -> EngineFacts:
         """Version, storage and how it was reached."""

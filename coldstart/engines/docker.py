@@ -66,6 +66,8 @@ class DockerEngine:
         self._prefix = f"/v{version['ApiVersion']}"
         self._info: dict[str, Any] = self._get("/info")
         self._pulled: set[str] = set()
+        root = Path(self._info.get("DockerRootDir") or "/nonexistent")
+        self.data_root = root if self._is_local() and root.is_dir() else None
         self.capabilities = self._capabilities()
 
     def facts(self) -> EngineFacts:
@@ -252,8 +254,8 @@ class DockerEngine:
             found.add(Capability.LAYER_LOG)
         if self._is_local():
             found.add(Capability.CONTAINER_ADDRESS)
-            root = Path(self._info.get("DockerRootDir") or "/nonexistent")
-            if self._info.get("Driver") == "overlay2" and os.access(root / "overlay2", os.R_OK | os.X_OK):
+            layers = self.data_root / "overlay2" if self.data_root is not None else None
+            if self._info.get("Driver") == "overlay2" and layers is not None and os.access(layers, os.R_OK | os.X_OK):
                 found.add(Capability.LAYER_PATHS)
         return frozenset(found)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import hashlib
 import itertools
 import socket
 import threading
@@ -27,7 +28,7 @@ from coldstart.engines.base import (
 )
 from coldstart.errors import EngineError
 from coldstart.model.cell import Network
-from coldstart.model.image import Image
+from coldstart.model.image import Image, Layer, Provenance
 from coldstart.model.run import EngineFacts, RuntimeFacts
 
 NAME = "fake"
@@ -74,6 +75,34 @@ def connect(address: EngineAddress) -> FakeEngine:
     return FakeEngine(where=address.where)
 
 
+def image(workload: str, variant: str) -> Image:
+    """A made-up image of two layers, the same for the same names."""
+
+    def digest(part: str) -> str:
+        return "sha256:" + hashlib.sha256(f"{workload}/{variant}/{part}".encode()).hexdigest()
+
+    return Image(
+        workload=workload,
+        variant=variant,
+        reference=f"fake.invalid/{workload}-{variant}@{digest('manifest')}",
+        image_id=digest("config"),
+        platform="linux/amd64",
+        digest=digest("manifest"),
+        config_bytes=1000,
+        layers=tuple(
+            Layer(
+                digest=digest(f"blob {index}"),
+                diff_id=digest(f"layer {index}"),
+                compressed_bytes=1_000_000 * (index + 1),
+                unpacked_bytes=3_000_000 * (index + 1),
+                files=100,
+            )
+            for index in range(2)
+        ),
+        provenance=(Provenance(what="made up", source="the fake engine"),),
+    )
+
+
 def _exit_code(command: tuple[str, ...]) -> int:
     """A command is not run, but one that ends in ``exit N`` is taken at its word; no command is one that fails."""
     words = command[-1].split() if command else ["exit", "3"]
@@ -85,6 +114,8 @@ class FakeEngine:
 
     name = NAME
     capabilities = frozenset({Capability.PULL, Capability.PRIVATE, Capability.LAYER_LOG, Capability.CONTAINER_ADDRESS})
+
+    data_root = None
 
     def __init__(self, where: str = "testbed", delays: Delays | None = None) -> None:
         self._where = where

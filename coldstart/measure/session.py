@@ -3,18 +3,42 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
 from coldstart.measure.bench import Bench
 from coldstart.measure.trial import Stage
-from coldstart.model.cell import Trial
+from coldstart.model.cell import Cell, Trial
 from coldstart.model.sample import Outcome, Sample
 
 MAX_ATTEMPTS = 3  # a trial that was thrice not cold or not quiet stays so
-_LOST_IN_A_ROW = 3  # an engine lost this often in a row is not coming back
+HOPELESS = 3  # a cell that failed this often and never succeeded is given up
+LOST_IN_A_ROW = 3  # an engine lost this often in a row is not coming back
+
+
+class _Record:
+    """What the samples so far say about those to come."""
+
+    def __init__(self) -> None:
+        self._succeeded: set[Cell] = set()
+        self._failures: Counter[Cell] = Counter()
+        self._lost_in_a_row = 0
+
+    def note(self, sample: Sample) -> None:
+        self._lost_in_a_row = self._lost_in_a_row + 1 if sample.outcome is Outcome.ENGINE_LOST else 0
+        if sample.outcome is Outcome.OK:
+            self._succeeded.add(sample.trial.cell)
+        elif not sample.outcome.is_requeued:
+            self._failures[sample.trial.cell] += 1
+
+    def is_hopeless(self, cell: Cell) -> bool:
+        return cell not in self._succeeded and self._failures[cell] >= HOPELESS
+
+    @property
+    def engine_is_gone(self) -> bool:
+        return self._lost_in_a_row >= LOST_IN_A_ROW
 
 
 def measure(
@@ -28,32 +52,47 @@ def measure(
 ) -> Iterator[Sample]:
     """Run the trials of ``blocks``; each sample is yielded as its trial ends, and only then the next one begins.
 
-    A trial that was not cold or not quiet is tried again at the end of its block, with the next attempt's number: that
-    is judged before or apart from its time, so trying again selects nothing. Between trials ``stop`` and the
-    deadline (ns of ``clock``) are asked; with a deadline, a block that would not end in time by the longest block so
-    far is not begun. ``announce`` is told of each trial before it begins. Ends early when the engine is lost for good.
+    ``announce`` is told of each trial before it begins, and ``stop`` asked whether to go on. With a deadline (ns of
+    ``clock``) a block that would not end in time by the longest block so far is not begun. A cell that failed
+    `HOPELESS` times and never succeeded is left out from then on; the run ends early when the engine is gone.
     """
-    stage = Stage(bench)
     bench.engine.sweep()
+    stage, record = Stage(bench), _Record()
     longest_ns = 0
-    lost = 0
     for block in blocks:
         begin_ns = clock()
         if deadline_ns is not None and begin_ns + longest_ns > deadline_ns:
             return
-        waiting = deque(block)
-        positions = max((trial.position for trial in block), default=-1) + 1
-        while waiting:
-            if stop():
+        for trial in (queue := _Queue(block)):
+            if stop() or record.engine_is_gone:
                 return
-            trial = waiting.popleft()
+            if record.is_hopeless(trial.cell):
+                continue
             announce(trial)
             sample = stage.run(trial)
+            record.note(sample)
             yield sample
-            lost = lost + 1 if sample.outcome is Outcome.ENGINE_LOST else 0
-            if lost == _LOST_IN_A_ROW:
-                return
-            if sample.outcome.is_requeued and trial.attempt + 1 < MAX_ATTEMPTS:
-                waiting.append(msgspec.structs.replace(trial, attempt=trial.attempt + 1, position=positions))
-                positions += 1
+            if sample.outcome.is_requeued:
+                queue.try_again(trial)
         longest_ns = max(longest_ns, clock() - begin_ns)
+
+
+class _Queue:
+    """A block's trials; one that was not cold or not quiet comes again at the end, as its next attempt.
+
+    Whether it does is judged before or apart from its time, so trying again selects nothing.
+    """
+
+    def __init__(self, block: tuple[Trial, ...]) -> None:
+        self._waiting = deque(block)
+        self._next_position = max((trial.position for trial in block), default=-1) + 1
+
+    def __iter__(self) -> Iterator[Trial]:
+        while self._waiting:
+            yield self._waiting.popleft()
+
+    def try_again(self, trial: Trial) -> None:
+        if trial.attempt + 1 < MAX_ATTEMPTS:
+            again = msgspec.structs.replace(trial, attempt=trial.attempt + 1, position=self._next_position)
+            self._waiting.append(again)
+            self._next_position += 1

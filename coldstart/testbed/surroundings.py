@@ -19,7 +19,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Surroundings:
-    """This machine. ``data_root`` is the engine's storage, where it is ours to see; ``registry_storage`` the registry's."""
+    """This machine, with the engine's storage and the registry's where they are ours to see."""
 
     def __init__(self, data_root: Path | None, registry_storage: Path | None) -> None:
         self._data_root = data_root

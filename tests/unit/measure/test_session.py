@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from coldstart.engines.base import ContainerSpec
-from coldstart.errors import EngineUnreachableError
-from coldstart.measure.session import MAX_ATTEMPTS, measure
+from coldstart.errors import EngineError, EngineUnreachableError
+from coldstart.measure.session import HOPELESS, MAX_ATTEMPTS, measure
 from coldstart.model.cell import Trial
 from coldstart.model.image import Image
 from coldstart.model.sample import Outcome
@@ -49,6 +49,26 @@ def test_a_failure_of_the_treatment_is_not_tried_again(bed: Bed) -> None:
     cell = bed.cell(variant="exits")
     samples = list(measure(bed.bench(), [(make_trial(cell=cell),)]))
     assert [s.outcome for s in samples] == [Outcome.EXITED]
+
+
+def test_a_cell_that_only_ever_fails_is_given_up_and_the_others_go_on(bed: Bed) -> None:
+    bad, good = bed.cell(variant="exits"), bed.cell()
+    schedule = [(make_trial(cell=bad, block=n), make_trial(cell=good, block=n)) for n in range(6)]
+    ran = [s.trial.cell for s in measure(bed.bench(), schedule)]
+    assert (ran.count(bad), ran.count(good)) == (HOPELESS, 6)
+
+
+def test_a_cell_that_once_succeeded_is_never_given_up(bed: Bed) -> None:
+    cell = bed.cell()
+    schedule = [(make_trial(cell=cell, block=n),) for n in range(HOPELESS + 3)]
+    samples = measure(bed.bench(), schedule)
+    assert next(samples).outcome is Outcome.OK
+    bed.engine.start = _refuse  # type: ignore[method-assign,assignment]
+    assert [s.outcome for s in samples] == [Outcome.START_FAILED] * (HOPELESS + 2)
+
+
+def _refuse(container_id: str) -> None:
+    raise EngineError(f"no start for {container_id}")
 
 
 def test_a_stop_ends_the_run_after_the_trial_under_way(bed: Bed) -> None:

@@ -1,0 +1,166 @@
+"""Which engine a run measures, and everything that comes with it: the testbed's, a user's own, or the fake one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from coldstart import engines
+from coldstart.engines.base import Capability, Engine, EngineAddress
+from coldstart.engines.http import Connection
+from coldstart.errors import ColdstartError, EngineUnreachableError, InvalidEnvironmentError, TestbedError
+from coldstart.images.host import ImageHost
+from coldstart.measure.bench import BlobLog
+from coldstart.model.run import RegistryFacts
+from coldstart.testbed import executables, lifecycle
+from coldstart.testbed.blobs import AccessLog
+from coldstart.testbed.config import Testbed, TestbedConfig
+from coldstart.testbed.hold import hold
+from coldstart.testbed.registry import registry_version
+from coldstart.testbed.surroundings import Surroundings
+
+DEFAULT_DOCKER_HOST = "unix:///var/run/docker.sock"
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """An engine and its surroundings. ``image_host`` is ``None`` where images are made up (the fake engine)."""
+
+    engine: Engine
+    surroundings: Surroundings
+    registry: RegistryFacts
+    image_host: ImageHost | None
+    blobs: BlobLog | None
+    notes: tuple[str, ...] = ()
+
+
+@contextmanager
+def open_place(wanted: Sequence[str], *, asked_for: bool, purpose: str, progress: Progress) -> Iterator[Place]:
+    """The place to measure on, held for this process, and afterwards left as it was found.
+
+    ``wanted`` are the experiment's engines; ``asked_for`` says that the user named them, which with DOCKER_HOST means
+    their own Docker. Otherwise it is the testbed, started if need be; without root or its executables, any Docker
+    that answers.
+
+    Raises:
+        InvalidEnvironmentError: none of these can be had; the message lists what would help.
+        TestbedHeldError: somebody else measures on the testbed.
+    """
+    name = wanted[0]
+    if name == "fake":
+        yield _fake_place()
+        return
+    own = os.environ.get("DOCKER_HOST")
+    if asked_for and own:
+        yield _user_place(name, own, progress)
+        return
+    obstacle = _testbed_obstacle()
+    if obstacle is None:
+        with ExitStack() as stack:
+            yield _testbed_place(name, purpose, progress, stack)
+        return
+    host = own or DEFAULT_DOCKER_HOST
+    try:
+        Connection(host, timeout_s=5).request("GET", "/_ping")
+    except EngineUnreachableError as error:
+        raise InvalidEnvironmentError(
+            f"no engine to measure on: {obstacle}, and no Docker answers either ({error}) Run scripts/setup as "
+            "root, or start Docker and set DOCKER_HOST."
+        ) from error
+    progress(f"no testbed here ({obstacle}): measuring your own engine at {host}")
+    yield _user_place(name, host, progress)
+
+
+def image_host(testbed: Testbed, cache: Path) -> ImageHost:
+    """Where images for this testbed are built and kept."""
+    return ImageHost(
+        docker_socket=testbed.docker_host,
+        registry_address=testbed.registry_address,
+        registry_netns=testbed.registry_netns or testbed.engine_netns,
+        cache=cache,
+    )
+
+
+def _testbed_obstacle() -> str | None:
+    if os.geteuid() != 0:
+        return "the testbed needs root"
+    try:
+        executables.require(None, executables.search_path())
+    except TestbedError as error:
+        return str(error)
+    return None
+
+
+def _testbed_place(name: str, purpose: str, progress: Progress, stack: ExitStack) -> Place:
+    config = TestbedConfig.from_environment()
+    testbed = lifecycle.find(config.root)
+    if testbed is None:
+        testbed = lifecycle.up(config, progress)
+        stack.callback(_down, config.root, progress)
+    stack.enter_context(hold(config.root, purpose))
+    engine = engines.connect(
+        name,
+        EngineAddress(
+            url=testbed.docker_host,
+            where="testbed",
+            private=True,
+            netns=testbed.engine_netns,
+            log=testbed.engine_log,
+            runtimes=tuple((runtime, str(path)) for runtime, path in testbed.runtimes.items()),
+        ),
+    )
+    stack.callback(engine.close)
+    surroundings = Surroundings(testbed.data_root, testbed.registry_storage)
+    return Place(
+        engine=engine,
+        surroundings=surroundings,
+        registry=RegistryFacts(
+            address=testbed.registry_address,
+            version=registry_version(testbed),
+            link=testbed.registry_link,
+            cache_state=surroundings.registry_cache_state,
+        ),
+        image_host=image_host(testbed, config.cache),
+        blobs=AccessLog(testbed.registry_log) if testbed.registry_log is not None else None,
+        notes=(f"engine data on {testbed.storage}",),
+    )
+
+
+def _down(root: Path, progress: Progress) -> None:
+    try:
+        lifecycle.down(root, progress)
+    except ColdstartError as error:
+        progress(f"the testbed could not be removed: {error}")
+
+
+def _user_place(name: str, url: str, progress: Progress) -> Place:
+    engine = engines.connect(name, EngineAddress(url=url, where="user"))
+    if Capability.LAYER_PATHS not in engine.capabilities:
+        progress("the engine's layer folders cannot be read here: tier cached cannot be proved and is left out")
+    surroundings = Surroundings(engine.data_root, None)
+    return Place(
+        engine=engine,
+        surroundings=surroundings,
+        registry=RegistryFacts(address=None, version=None, link="the engine's own", cache_state="unknown"),
+        image_host=ImageHost(
+            docker_socket=url,
+            registry_address=None,
+            registry_netns=None,
+            cache=TestbedConfig.from_environment().cache,
+        ),
+        blobs=None,
+    )
+
+
+def _fake_place() -> Place:
+    return Place(
+        engine=engines.connect("fake", EngineAddress(url="fake:", where="nowhere")),
+        surroundings=Surroundings(None, None),
+        registry=RegistryFacts(address=None, version=None, link="none", cache_state="none"),
+        image_host=None,
+        blobs=None,
+    )
