@@ -52,6 +52,11 @@ class Base(msgspec.Struct, frozen=True, kw_only=True):
     record: BaseRecord
     archive: Path
 
+    @property
+    def is_upstream(self) -> bool:
+        """Whether it is its publisher's own image."""
+        return self.record.tag.endswith(f":{BaseSource.UPSTREAM}")
+
 
 def cached(cache: Path, name: str, platform: str, source: BaseSource) -> Base | None:
     """The base if it was made before: ``auto`` takes what is there, upstream's first, so that runs stay alike."""

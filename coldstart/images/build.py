@@ -1,0 +1,175 @@
+"""Catalogue images, each built once: the key is all that decides its content, the proof that it is still there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import docker
+import docker.errors
+import msgspec
+
+from coldstart.errors import ImageBuildError
+from coldstart.images.bases import Base, BaseSource, cached, ensure_bases
+from coldstart.images.builder import Builder, building, context_files
+from coldstart.images.catalogue import Variant, Workload, catalogue, find
+from coldstart.images.host import ImageHost, engine_client, platform_of
+from coldstart.images.recipe import Progress
+from coldstart.images.registry import Registry
+from coldstart.images.workspace import write_atomically
+from coldstart.model.image import Image
+
+__all__ = ["ImageHost", "ensure_images", "recorded_images"]
+
+_NAMESPACE = "coldstart"
+_BUILDER_VERSION = "1"  # changes whenever the same inputs would give another image
+
+Wanted = tuple[str, str]  # workload and variant, by name
+
+
+def ensure_images(
+    host: ImageHost,
+    wanted: Sequence[Wanted],
+    progress: Progress,
+    *,
+    bases: BaseSource = BaseSource.AUTO,
+    workloads: Mapping[str, Workload] | None = None,
+    egress: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> tuple[Image, ...]:
+    """The images of ``wanted``, in its order: those that are there as recorded, and the others built now.
+
+    ``egress`` opens the engine's way out for builds that fetch packages (those on upstream bases).
+
+    Raises:
+        UnknownNameError: no such workload or variant.
+        ImageBuildError, EngineUnreachableError, RegistryUnreachableError, StorageError: with the remedy.
+    """
+    known = catalogue() if workloads is None else workloads
+    chosen = {pair: find(known, *pair) for pair in wanted}
+    with engine_client(host.docker_socket) as client:
+        platform = platform_of(client)
+    recorded = recorded_images(host, list(chosen), platform, bases=bases, workloads=known)
+    images = {pair: image for pair, image in recorded.items() if image is not None}
+    missing = {pair: each for pair, each in chosen.items() if pair not in images}
+    if missing:
+        names = [base for _, variant in missing.values() for base in variant.bases]
+        made = ensure_bases(host.cache, names, platform, bases, progress)
+        needs_egress = any(base.is_upstream for base in made.values())
+        with egress() if needs_egress else nullcontext(), building(host, progress) as builder:
+            for pair, (workload, variant) in missing.items():
+                its_bases = [made[name] for name in variant.bases]
+                images[pair] = _build(host, builder, workload, pair[1], its_bases, platform)
+    return tuple(images[pair] for pair in wanted)
+
+
+def recorded_images(
+    host: ImageHost,
+    wanted: Sequence[Wanted],
+    platform: str,
+    *,
+    bases: BaseSource = BaseSource.AUTO,
+    workloads: Mapping[str, Workload] | None = None,
+) -> dict[Wanted, Image | None]:
+    """Which images are there, built of what would be built now; ``None`` for those that are not.
+
+    Raises:
+        UnknownNameError: no such workload or variant.
+        EngineUnreachableError, RegistryUnreachableError: nobody to ask.
+    """
+    known = catalogue() if workloads is None else workloads
+    registry = host.registry
+    found: dict[Wanted, Image | None] = {}
+    for pair in wanted:
+        workload, variant = find(known, *pair)
+        its_bases = [cached(host.cache, name, platform, bases) for name in variant.bases]
+        complete = [base for base in its_bases if base is not None]
+        image = None
+        if len(complete) == len(its_bases):
+            image = _recorded(host, content_key(workload, variant, complete, platform))
+        if image is not None:
+            image = _in_engine(host, image) if registry is None else _in_registry(registry, image)
+        found[pair] = image
+    return found
+
+
+def content_key(workload: Workload, variant: Variant, bases: Sequence[Base], platform: str) -> str:
+    """A hash of all that decides an image: Dockerfile, sources, bases, platform, and the way we build."""
+    digest = hashlib.sha256()
+    parts = [_BUILDER_VERSION, platform, variant.dockerfile]
+    parts += [f"{base.record.name}={base.record.image_id}" for base in bases]
+    for path in context_files(workload, variant):
+        executable = path.stat().st_mode & 0o100
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        parts.append(f"{path.relative_to(workload.folder)} {executable} {content}")
+    for part in parts:
+        digest.update(part.encode() + b"\0")
+    return digest.hexdigest()
+
+
+def _build(
+    host: ImageHost, builder: Builder, workload: Workload, variant: str, bases: Sequence[Base], platform: str
+) -> Image:
+    """Build, deliver and record one image."""
+    repository = f"{_NAMESPACE}/{workload.name}"
+    provenance = tuple(base.record.provenance for base in bases)
+    names = (workload.name, variant)
+    registry = host.registry
+    if registry is None:
+        tag = f"{repository}:{variant}"
+        image_id = builder.build(workload, variant, bases, tag)
+        image = Image(
+            workload=workload.name,
+            variant=variant,
+            reference=tag,
+            image_id=image_id,
+            platform=platform,
+            provenance=provenance,
+        )
+    else:
+        tag = f"{registry.address}/{repository}:{variant}"
+        builder.build(workload, variant, bases, tag)
+        builder.push(tag)
+        pushed = registry.image(repository, variant, platform=platform, names=names, provenance=provenance)
+        if pushed is None:
+            raise ImageBuildError(f"{tag} was pushed, and the registry does not have it. Is its disk full?")
+        image = pushed
+    key = content_key(workload, workload.variant(variant), bases, platform)
+    write_atomically(_record_path(host, key), msgspec.json.format(msgspec.json.encode(image)))
+    return image
+
+
+def _recorded(host: ImageHost, key: str) -> Image | None:
+    try:
+        return msgspec.json.decode(_record_path(host, key).read_bytes(), type=Image)
+    except (OSError, msgspec.MsgspecError):
+        return None  # a cache is made again, not trusted
+
+
+def _in_registry(registry: Registry, image: Image) -> Image | None:
+    """The image if the registry still has it, under the address it has today."""
+    if image.digest is None:
+        return None
+    repository = f"{_NAMESPACE}/{image.workload}"
+    if registry.manifest(repository, image.digest) is None:
+        return None
+    return msgspec.structs.replace(image, reference=f"{registry.address}/{repository}@{image.digest}")
+
+
+def _in_engine(host: ImageHost, image: Image) -> Image | None:
+    """The image if the engine still has it under its name."""
+    if image.digest is not None:
+        return None
+    with engine_client(host.docker_socket) as client:
+        try:
+            inspected = client.inspect_image(image.reference)  # type: ignore[no-untyped-call]
+        except docker.errors.ImageNotFound:
+            return None
+    return image if inspected["Id"] == image.image_id else None
+
+
+def _record_path(host: ImageHost, key: str) -> Path:
+    """Images of an engine alone and of a registry are recorded apart: they differ in what is known of them."""
+    kind = "engine" if host.registry_address is None else "registry"
+    return host.cache / "images" / f"{kind}-{key}.json"

@@ -1,0 +1,67 @@
+"""Where images are built and kept: an engine, the registry it pulls from, a cache of our own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import docker
+import docker.errors
+import msgspec
+import requests
+from docker.utils import kwargs_from_env
+
+from coldstart.errors import EngineUnreachableError, ImageBuildError
+from coldstart.images import platforms
+from coldstart.images.registry import Registry
+
+_TIMEOUT_S = 900  # a layer of hundreds of megabytes is committed without a word on a slow card
+
+
+class ImageHost(msgspec.Struct, frozen=True, kw_only=True):
+    """An engine and, for a testbed, its registry.
+
+    ``docker_socket`` is the engine's address (``unix:///…``); ``registry_address`` is ``None`` for a user's own engine,
+    whose images then stay in it; ``registry_netns`` is the network namespace the registry is reached in (``None``:
+    ours).
+    """
+
+    docker_socket: str
+    registry_address: str | None
+    registry_netns: Path | None
+    cache: Path
+
+    @property
+    def registry(self) -> Registry | None:
+        """The registry, to ask."""
+        return None if self.registry_address is None else Registry(self.registry_address, self.registry_netns)
+
+
+@contextmanager
+def engine_client(url: str) -> Iterator[docker.APIClient]:
+    """A connection to the engine at ``url``; its errors become ours.
+
+    Raises:
+        EngineUnreachableError: nobody answers there.
+        ImageBuildError: the engine refused a request.
+    """
+    tls = kwargs_from_env().get("tls", False) if url == os.environ.get("DOCKER_HOST") else False
+    try:
+        client = docker.APIClient(base_url=url, version="auto", timeout=_TIMEOUT_S, tls=tls)
+    except docker.errors.DockerException as error:
+        raise EngineUnreachableError(f"no engine answers at {url} ({error}). Is it running?") from error
+    try:
+        yield client
+    except docker.errors.APIError as error:
+        raise ImageBuildError(f"the engine at {url} refused: {error.explanation or error}") from error
+    except (docker.errors.DockerException, requests.RequestException) as error:
+        raise EngineUnreachableError(f"lost the engine at {url}: {error}") from error
+    finally:
+        client.close()
+
+
+def platform_of(client: docker.APIClient) -> str:
+    """What the engine runs natively."""
+    return platforms.of_engine(str(client.version()["Arch"]))
