@@ -1,0 +1,107 @@
+"""Every figure of a report, drawn and rendered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+from matplotlib.figure import Figure
+
+from coldstart.report import plots
+from coldstart.report.content import Content
+from coldstart.report.labels import count_text
+from coldstart.report.style import house_style, render
+
+
+class Picture(msgspec.Struct, frozen=True, kw_only=True):
+    """A rendered figure; ``alt`` says in words what it shows, ``caption`` how it was made."""
+
+    name: str
+    title: str
+    alt: str
+    caption: str
+    svg: bytes
+    png: bytes
+
+
+class _Plan(msgspec.Struct, frozen=True):
+    name: str
+    title: str
+    draw: Callable[[Content], Figure | None]
+    caption: str
+    alt: str
+
+
+_PLANS = (
+    _Plan(
+        "phases",
+        "Where the time goes",
+        plots.stacked_phases,
+        "Each bar is a cell's mean start, cut into phases that add up to it exactly; its length stands at its end. "
+        "Dashed lines are targets for that tier; dotted ones were claimed for other conditions or carry no verdict; an "
+        "arrow stands for a target far beyond the bars.",
+        "Stacked horizontal bars of the phases of a start, one bar a cell, one panel a tier.",
+    ),
+    _Plan(
+        "samples",
+        "Every start",
+        plots.every_sample,
+        "Each dot is one timed start; none is left out. The diamond is the median, the bar its interval (order "
+        "statistics, 95 %; none below 6 starts).",
+        "Dots for every timed start of every cell with median and interval, one panel a tier.",
+    ),
+    _Plan(
+        "ecdf",
+        "Distribution of end-to-end times",
+        plots.distributions,
+        "Share of starts that took no longer than the time on the axis. Colour is the image, line style the runtime.",
+        "Cumulative distribution of end-to-end times, one line a cell, one panel a tier.",
+    ),
+    _Plan(
+        "bytes",
+        "Bytes against pull and unpack time",
+        plots.bytes_against_time,
+        "Median of pull against compressed bytes, and of unpack against unpacked bytes, with the median's interval; "
+        "both axes are logarithmic. Runtimes of one image are set side by side for the eye.",
+        "Scatter of image sizes against the median times of pull and unpack, one point a cell of tier absent.",
+    ),
+    _Plan(
+        "order",
+        "Run order",
+        plots.run_order,
+        "When each start was made against how long it took: a drift of the machine would show as a slope. Crosses at "
+        "the bottom are trials that failed, rings trials that were repeated because they were not cold or not quiet.",
+        "End-to-end time of every start against the time of day within the run, one panel a tier.",
+    ),
+)
+
+
+def draw_all(content: Content) -> tuple[Picture, ...]:
+    """The figures the run has data for, in the report's order."""
+    with house_style():
+        return tuple(picture for plan in _PLANS if (picture := _picture(plan, content)) is not None)
+
+
+def _picture(plan: _Plan, content: Content) -> Picture | None:
+    figure = plan.draw(content)
+    if figure is None:
+        return None
+    svg, png = render(figure)
+    return Picture(
+        name=plan.name,
+        title=plan.title,
+        alt=f"{plan.alt} Tiers: {', '.join(content.tiers)}. The same figures stand in the tables.",
+        caption=f"{plan.caption} {conditions(content)}",
+        svg=svg,
+        png=png,
+    )
+
+
+def conditions(content: Content) -> str:
+    """What every caption has to say: n, source, tiers."""
+    timed = [summary for summary in content.cells if summary.ok]
+    sources = sorted({source for summary in timed for source in summary.sources})
+    return (
+        f"n = {count_text(summary.ok for summary in timed)} starts a cell; tiers {', '.join(content.tiers)}; "
+        f"source {', '.join(sources)}."
+    )

@@ -1,0 +1,97 @@
+"""Names of cells, phases and figures as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from coldstart.analyse.estimate import Estimate
+from coldstart.model.cell import Cell
+from coldstart.units import format_bytes, format_ns
+
+TIMES = "\N{MULTIPLICATION SIGN}"
+PHASE_NAMES = {
+    "e2e_ns": "end-to-end",
+    "pull_ns": "pull",
+    "create_ns": "create",
+    "init_ns": "init",
+    "readiness_ns": "readiness",
+    "gap_ns": "gap",
+    "download_ns": "download",
+    "unpack_ns": "unpack",
+    "register_ns": "register",
+    "pull_download_only_ns": "download only",
+    "pull_overlap_ns": "download ∥ unpack",
+    "pull_unpack_only_ns": "unpack only",
+    "pull_register_only_ns": "register only",
+    "pull_other_ns": "pull, other",
+    "unattributed_ns": "unattributed",
+}
+
+
+class Labels:
+    """Short names of a run's cells: variant and runtime, and whatever else varies between them."""
+
+    def __init__(self, cells: Iterable[Cell]) -> None:
+        cells = list(cells)
+        self._extra = [name for name in ("workload", "engine", "network") if len({getattr(c, name) for c in cells}) > 1]
+
+    def short(self, cell: Cell) -> str:
+        """The cell within its tier: ``alpine · runc``."""
+        return " · ".join([cell.variant, cell.runtime, *(str(getattr(cell, name)) for name in self._extra)])
+
+    def full(self, cell: Cell) -> str:
+        """The cell with its tier: ``alpine · runc · warm``."""
+        return f"{self.short(cell)} · {cell.tier}"
+
+    def colour_key(self, cell: Cell) -> str:
+        """What cells of one colour share: the image, and whatever else varies but the runtime."""
+        return " · ".join([cell.variant, *(str(getattr(cell, name)) for name in self._extra)])
+
+
+def time_text(estimate: Estimate | None) -> str:
+    """``612 ms [590 ms, 640 ms]``; without brackets where there are no bounds."""
+    if estimate is None:
+        return "—"
+    if estimate.lower is None or estimate.upper is None:
+        return format_ns(estimate.value)
+    return f"{format_ns(estimate.value)} [{format_ns(max(estimate.lower, 0))}, {format_ns(estimate.upper)}]"
+
+
+def ratio_text(estimate: Estimate | None) -> str:
+    """A factor with its interval, such as 1.21 [1.18, 1.24], and the sign for times; exact ones stand alone."""
+    if estimate is None:
+        return "—"
+    value = f"{ratio_number(estimate.value)}{TIMES}"
+    if estimate.lower is None or estimate.upper is None or estimate.method == "exact":
+        return value
+    return f"{value} [{ratio_number(estimate.lower)}, {ratio_number(estimate.upper)}]"
+
+
+def size_text(estimate: Estimate | None) -> str:
+    """A size, or an em dash."""
+    return format_bytes(None if estimate is None else estimate.value)
+
+
+def ratio_number(value: float) -> str:
+    """Three significant digits below 10, whole numbers from 100 on."""
+    return (
+        f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.3f}"[: 5 if value < 1 else 4]
+    )
+
+
+def share_text(share: float | None) -> str:
+    """A share as a percentage with one decimal."""
+    return "—" if share is None else f"{share * 100:.1f} %"
+
+
+def percent_text(share: float) -> str:
+    """A share as a whole percentage."""
+    return f"{share * 100:.0f} %"
+
+
+def count_text(counts: Iterable[int]) -> str:
+    """``20``, or ``18 to 20`` where they differ."""
+    counts = sorted(counts)
+    if not counts:
+        return "0"
+    return str(counts[0]) if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
