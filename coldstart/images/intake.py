@@ -13,9 +13,12 @@ Measuring a user's own engine, only that engine is asked: for an image it has, t
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
+import shutil
 import tarfile
+import zlib
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -25,14 +28,10 @@ import docker.errors
 import msgspec
 
 from coldstart.engines.netns import inside
-from coldstart.errors import (
-    EngineUnreachableError,
-    ImageBuildError,
-    RegistryUnreachableError,
-    UsageError,
-)
-from coldstart.images import platforms, processes
+from coldstart.errors import EngineUnreachableError, ImageBuildError, UsageError
+from coldstart.images import platforms, processes, remote
 from coldstart.images.host import ImageHost, engine_client, platform_of
+from coldstart.images.layers import GZIP_MAGIC
 from coldstart.images.recipe import Progress
 from coldstart.images.registry import Registry
 from coldstart.images.upstream import platform_options
@@ -46,18 +45,6 @@ _PATH_PREFIXES = ("/", "./", "../", "~")
 _REFERENCE = re.compile(
     r"(?P<name>[a-zA-Z0-9][a-zA-Z0-9._/:-]*?)(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
-# How skopeo's libraries word a registry that cannot be reached, against one that has no such image.
-_UNREACHABLE = (
-    "dial tcp",
-    "no such host",
-    "i/o timeout",
-    "tls handshake",
-    "connection re",
-    "server misbehaving",
-    "eof",
-)
-_UNKNOWN_IMAGE = ("manifest unknown", "name unknown", "not found", "denied", "unauthorized", "requested access")
-_NO_SUCH_PLATFORM = "no image found in"
 
 
 class Origin(StrEnum):
@@ -91,11 +78,11 @@ def take_in(host: ImageHost, reference: str, platform: str | None, progress: Pro
         return _from_testbed(host, reference, wanted)
     with work_folder(host.cache) as work:
         if origin is Origin.ARCHIVE:
-            source = archive_source(Path(reference).expanduser())
+            source = archive_source(Path(reference).expanduser(), work)
         elif origin is Origin.LOCAL_DOCKER:
             source = _saved(reference, work / "image.tar")
         else:
-            source = _fetched(reference, work / "image", wanted)
+            source = remote.fetch(reference, work / "image", wanted)
         return _into_registry(host, source, reference, origin, wanted)
 
 
@@ -124,7 +111,7 @@ def has_local_image(reference: str) -> bool:
     try:
         with engine_client(_own_docker()) as client:
             client.inspect_image(reference)  # type: ignore[no-untyped-call]
-    except (docker.errors.ImageNotFound, EngineUnreachableError, ImageBuildError):
+    except (EngineUnreachableError, ImageBuildError):  # it refuses what it does not have
         return False
     return True
 
@@ -143,8 +130,8 @@ def names_of(reference: str) -> tuple[str, str]:
     return _sanitized(name), _sanitized(tag or "image")
 
 
-def archive_source(path: Path) -> str:
-    """Skopeo's name for an archive or layout.
+def archive_source(path: Path, work: Path) -> str:
+    """Skopeo's name for an archive or layout; a gzipped one is unpacked in ``work``, since skopeo 1.9 cannot read it.
 
     Raises:
         UsageError: it is neither a docker nor an OCI archive, is damaged, or holds several images.
@@ -155,19 +142,30 @@ def archive_source(path: Path) -> str:
         raise UsageError(f"--image {path}: a folder, but not an OCI layout (no file oci-layout in it).")
     manifest: list[dict[str, object]] = []
     try:
-        with tarfile.open(path) as tar:
+        plain = _unzipped(path, work)
+        with tarfile.open(plain, "r:") as tar:
             members = set(tar.getnames())
             if "manifest.json" in members and (content := tar.extractfile("manifest.json")) is not None:
                 manifest = msgspec.json.decode(content.read(), type=list[dict[str, object]])
-    except (tarfile.TarError, EOFError, OSError, ValueError, msgspec.MsgspecError) as error:
-        raise UsageError(f"--image {path}: not a readable tar archive ({error}).") from error
+    except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
+        raise UsageError(f"--image {path}: not a readable tar or tar.gz archive ({error}).") from error
     if len(manifest) > 1:
         raise UsageError(f"--image {path}: it holds {len(manifest)} images; save the one to measure alone.")
     if manifest:
-        return f"docker-archive:{path}"
+        return f"docker-archive:{plain}"
     if "oci-layout" in members:
-        return f"oci-archive:{path}"
+        return f"oci-archive:{plain}"
     raise UsageError(f"--image {path}: neither a docker archive (docker save) nor an OCI archive.")
+
+
+def _unzipped(path: Path, work: Path) -> Path:
+    with path.open("rb") as stream:
+        if stream.read(len(GZIP_MAGIC)) != GZIP_MAGIC:
+            return path
+    plain = work / "unzipped.tar"
+    with gzip.open(path) as source, plain.open("wb") as target:
+        shutil.copyfileobj(source, target)
+    return plain
 
 
 def _from_testbed(host: ImageHost, reference: str, platform: str) -> Image:
@@ -220,9 +218,9 @@ def _pull(client: docker.APIClient, reference: str, platform: str | None) -> Non
     try:
         for event in client.pull(name, tag=tag or "latest", platform=platform, stream=True, decode=True):
             if "error" in event:
-                raise _refusal(reference, str(event["error"]))
+                raise remote.refusal(reference, str(event["error"]))
     except docker.errors.APIError as error:
-        raise _refusal(reference, str(error.explanation or error)) from error
+        raise remote.refusal(reference, str(error.explanation or error)) from error
 
 
 def _saved(reference: str, archive: Path) -> str:
@@ -231,37 +229,6 @@ def _saved(reference: str, archive: Path) -> str:
         for chunk in client.get_image(reference):
             stream.write(chunk)
     return f"docker-archive:{archive}"
-
-
-def _fetched(reference: str, folder: Path, platform: str) -> str:
-    """A registry's image as skopeo keeps it, manifest and compressed layers unchanged, from the host's network."""
-    name, at, digest = reference.partition("@")
-    if at and ":" in name.rpartition("/")[2]:
-        name = name.rpartition(":")[0]  # skopeo refuses a tag beside a digest; the digest decides anyhow
-    source = f"docker://{name}{at}{digest}"
-    try:
-        try:
-            _copy(source, f"dir:{folder}", platform)
-        except processes.ToolFailedError as error:
-            if _NO_SUCH_PLATFORM not in error.output:
-                raise
-            _copy(source, f"dir:{folder}", _first_platform(source))
-    except processes.ToolFailedError as error:
-        if not error.output:
-            raise
-        raise _refusal(reference, error.output) from error
-    return f"dir:{folder}"
-
-
-def _copy(source: str, destination: str, platform: str) -> None:
-    processes.run(["skopeo", "copy", "--quiet", *_credentials(), *platform_options(platform), source, destination])
-
-
-def _first_platform(source: str) -> str:
-    """A platform the image is for, where it is not for ours: it is measured as ``wrong_platform``, not refused."""
-    index = msgspec.json.decode(processes.run(["skopeo", "inspect", "--raw", *_inspect_credentials(), source]))
-    named = index["manifests"][0]["platform"]
-    return platforms.normalize(named["os"], named["architecture"], named.get("variant"))
 
 
 def _into_registry(host: ImageHost, source: str, reference: str, origin: Origin, platform: str) -> Image:
@@ -280,13 +247,13 @@ def _into_registry(host: ImageHost, source: str, reference: str, origin: Origin,
     except processes.ToolFailedError as error:
         if not error.output or origin is not Origin.ARCHIVE:
             raise
-        raise UsageError(f"--image {reference}: the archive cannot be copied. {error}") from error
+        raise UsageError(f"--image {reference}: the archive is damaged: {remote.reason(error.output)}") from error
     image = registry.image(
         repository,
         variant,
         platform=platform,
         names=(workload, variant),
-        provenance=(Provenance(what=reference, source=str(origin)),),
+        provenance=(Provenance(what=_shown(reference, origin), source=str(origin)),),
     )
     if image is None:
         raise ImageBuildError(f"{reference} was copied, and the registry does not have it. Is its disk full?")
@@ -299,37 +266,9 @@ def _registry(host: ImageHost) -> Registry:
     return registry
 
 
-def _refusal(reference: str, said: str) -> UsageError | RegistryUnreachableError:
-    """A registry's refusal: no such image is the caller's mistake, no answer the network's."""
-    lowered = said.lower()
-    last = said.strip().splitlines()[-1] if said.strip() else "no reason given"
-    if any(word in lowered for word in _UNREACHABLE) and not any(word in lowered for word in _UNKNOWN_IMAGE[:3]):
-        return RegistryUnreachableError(
-            f"--image {reference}: no local image of that name, and its registry cannot be reached: {last}"
-        )
-    return UsageError(
-        f"--image {reference}: no local image of that name, and its registry does not give it (misspelt, or private: "
-        f"docker login): {last}"
-    )
-
-
-def _credentials() -> list[str]:
-    """Skopeo finds its user's own; under sudo the user is the one who typed it."""
-    path = _sudo_users_credentials()
-    return [f"--src-authfile={path}"] if path else []
-
-
-def _inspect_credentials() -> list[str]:
-    path = _sudo_users_credentials()
-    return [f"--authfile={path}"] if path else []
-
-
-def _sudo_users_credentials() -> Path | None:
-    user = os.environ.get("SUDO_USER")
-    if not user:
-        return None
-    path = Path(f"~{user}").expanduser() / ".docker" / "config.json"
-    return path if path.is_file() else None
+def _shown(reference: str, origin: Origin) -> str:
+    """What results call it: of a file its name, not the folders of somebody's machine."""
+    return Path(reference).name if origin is Origin.ARCHIVE else reference
 
 
 def _own_docker() -> str:

@@ -14,7 +14,7 @@ from typing import IO, NamedTuple, cast
 # (https://reproducible-builds.org/specs/source-date-epoch/).
 EPOCH_S = 1735689600
 
-_GZIP_MAGIC = b"\x1f\x8b"  # RFC 1952 §2.3.1
+GZIP_MAGIC = b"\x1f\x8b"  # RFC 1952 §2.3.1
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"  # RFC 8878 §3.1.1
 _BUFFER_BYTES = 1 << 20
 
@@ -38,7 +38,7 @@ def count(blob: io.BufferedIOBase) -> LayerCounts | None:
     head = buffered.peek(4)[:4]
     if head == _ZSTD_MAGIC:
         return None
-    plain = gzip.GzipFile(fileobj=buffered) if head.startswith(_GZIP_MAGIC) else buffered
+    plain = gzip.GzipFile(fileobj=buffered) if head.startswith(GZIP_MAGIC) else buffered
     unpacked_bytes = files = 0
     with tarfile.open(fileobj=cast("IO[bytes]", plain), mode="r|") as tar:
         for member in tar:

