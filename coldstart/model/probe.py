@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Self
 
 import msgspec
@@ -30,16 +31,19 @@ class ProbeSpec(msgspec.Struct, frozen=True, kw_only=True):
         kind, _, rest = text.partition(":")
         if kind in {"http", "tcp"}:
             port, slash, path = rest.partition("/")
-            if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+            # Five digits at most, before int() sees them: it refuses very long numbers with an error of its own.
+            if not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 65536:
                 raise UsageError(
-                    f"--ready {text!r}: {kind} needs the container's port (1 to 65535), such as {kind}:8080"
+                    f"ready {text!r}: {kind} needs the container's port (1 to 65535), such as {kind}:8080"
                     + ("/" if kind == "http" else ".")
                 )
             if kind == "tcp" and slash:
-                raise UsageError(f"--ready {text!r}: tcp takes a port only, such as tcp:{port}.")
+                raise UsageError(f"ready {text!r}: tcp takes a port only, such as tcp:{port}.")
+            if re.search(r"[\x00-\x20\x7f]", path):
+                raise UsageError(f"ready {text!r}: a path has no spaces or control characters; write %20 for a space.")
             return cls(kind=kind, port=int(port), argument=f"/{path}" if kind == "http" else "")
         if kind == "log" and not rest:
-            raise UsageError(f"--ready {text!r}: log needs the text to wait for, such as log:listening.")
+            raise UsageError(f"ready {text!r}: log needs the text to wait for, such as log:listening.")
         return cls(kind=kind, argument=rest)
 
     def __str__(self) -> str:

@@ -7,13 +7,11 @@ spans are stored; a phase is drawn from the best-ranked source that saw it, neve
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import msgspec
 
 from coldstart.model.sample import Outcome, Phase, Sample, Source, Span
-
-Interval = tuple[int, int]
 
 HEADLINES = ("pull_ns", "unpack_ns", "init_ns", "readiness_ns", "e2e_ns")
 ADDENDS = ("pull_ns", "create_ns", "init_ns", "readiness_ns", "gap_ns")
@@ -26,6 +24,7 @@ PULL_PARTS = (
 )
 
 _PULL_PHASES = {Phase.PULL, Phase.RESOLVE, Phase.DOWNLOAD, Phase.UNPACK, Phase.REGISTER}  # shared by all containers
+_TOP_LEVEL = {Phase.PULL, Phase.CREATE, Phase.INIT, Phase.READINESS}
 _INIT_LEAVES = {
     Phase.INIT_ENGINE,
     Phase.INIT_SHIM,
@@ -38,7 +37,10 @@ _INIT_LEAVES = {
 class Phases(msgspec.Struct, frozen=True, kw_only=True):
     """Phase lengths of one start, in ns. ``None`` is what the sample's sources could not see.
 
-    A start that made no pull has ``pull_ns = 0`` and zero parts: that none was made is known.
+    A start that made no pull has ``pull_ns = 0`` and zero parts: that none was made is known. The five parts of a
+    pull are all known or all ``None``; ``pull_other_ns`` is the time in which no layer span was seen, so it holds
+    *resolve*, and *register* where no source tells it. ``unattributed_ns`` is the time under no observed leaf at all:
+    the gap, pull outside its leaves (resolve is one) and init outside its leaves.
     """
 
     e2e_ns: int
@@ -74,16 +76,14 @@ def phases_of(sample: Sample, container: int = 0) -> Phases | None:
     """The phases of one container's start; ``None`` unless the sample is ``ok``.
 
     Raises:
-        ValueError: an ``ok`` sample without create, init and readiness spans, which no store ever wrote.
+        ValueError: an ``ok`` sample without exactly one create, init and readiness span and at most one pull, or
+            with a span that ends before it starts, which no store ever wrote.
     """
     if sample.outcome is not Outcome.OK:
         return None
     spans = best_spans(s for s in sample.spans if s.container == container or s.phase in _PULL_PHASES)
-    top = {span.phase: span for span in spans if span.layer is None}
-    try:
-        create, init, readiness = top[Phase.CREATE], top[Phase.INIT], top[Phase.READINESS]
-    except KeyError as missing:
-        raise ValueError(f"sample of block {sample.trial.block} is ok but has no {missing} span") from missing
+    top = _top_level(spans, f"sample of block {sample.trial.block}, position {sample.trial.position}")
+    create, init, readiness = top[Phase.CREATE], top[Phase.INIT], top[Phase.READINESS]
     pull = top.get(Phase.PULL)
     pull_ns = pull.length_ns if pull else 0
     e2e_ns = readiness.end_ns - (pull or create).start_ns
@@ -129,28 +129,40 @@ def covered_ns(spans: Iterable[Span], within: Span) -> int:
     return total
 
 
-def _pull_parts(spans: Iterable[Span], pull: Span | None) -> _PullParts:
+def _top_level(spans: Iterable[Span], where: str) -> dict[Phase, Span]:
+    top: dict[Phase, Span] = {}
+    for span in spans:
+        if span.end_ns < span.start_ns:
+            raise ValueError(f"{where}: its {span.phase} span ends before it starts")
+        if span.phase in top:
+            raise ValueError(f"{where}: has two {span.phase} spans")
+        if span.phase in _TOP_LEVEL:
+            top[span.phase] = span
+    missing = _TOP_LEVEL - {Phase.PULL} - top.keys()
+    if missing:
+        raise ValueError(f"{where}: is ok but has no {' and no '.join(sorted(missing))} span")
+    return top
+
+
+def _pull_parts(spans: Collection[Span], pull: Span | None) -> _PullParts:
     if pull is None:
         return _PullParts(0, 0, 0, 0, 0, 0, 0, 0, 0)
-    by_phase = {
-        phase: [s for s in spans if s.phase is phase and (s.layer is not None or phase is Phase.RESOLVE)]
+    resolve, download, unpack, register = (
+        [span for span in spans if span.phase is phase and (span.layer is not None or phase is Phase.RESOLVE)]
         for phase in (Phase.RESOLVE, Phase.DOWNLOAD, Phase.UNPACK, Phase.REGISTER)
-    }
-    download, unpack, register = (
-        by_phase[Phase.DOWNLOAD],
-        by_phase[Phase.UNPACK],
-        by_phase[Phase.REGISTER],
     )
-    if not download or not unpack:
-        return _PullParts(None, None, None, None, None, None, None, None, None)
-    download_ns, unpack_ns = covered_ns(download, pull), covered_ns(unpack, pull)
+    download_ns = covered_ns(download, pull) if download else None
+    unpack_ns = covered_ns(unpack, pull) if unpack else None
+    register_ns = covered_ns(register, pull) if register else None
+    if download_ns is None or unpack_ns is None:
+        return _PullParts(download_ns, unpack_ns, register_ns, None, None, None, None, None, None)
     either_ns = covered_ns([*download, *unpack], pull)
     any_ns = covered_ns([*download, *unpack, *register], pull)
-    leaves_ns = covered_ns([*download, *unpack, *register, *by_phase[Phase.RESOLVE]], pull)
+    leaves_ns = covered_ns([*download, *unpack, *register, *resolve], pull)
     return _PullParts(
         download_ns=download_ns,
         unpack_ns=unpack_ns,
-        register_ns=covered_ns(register, pull) if register else None,
+        register_ns=register_ns,
         download_only_ns=either_ns - unpack_ns,
         overlap_ns=download_ns + unpack_ns - either_ns,
         unpack_only_ns=either_ns - download_ns,

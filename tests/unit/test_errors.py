@@ -13,6 +13,7 @@ from coldstart.errors import (
     UnknownNameError,
     UsageError,
 )
+from coldstart.model.cell import Tier
 
 
 def test_an_unknown_name_is_answered_with_the_nearest_and_all_known_ones() -> None:
@@ -62,3 +63,7 @@ def test_a_corrupt_run_is_an_input_file_error() -> None:
 
 def test_the_tree_in_the_docstring_is_the_tree() -> None:
     assert set(re.findall(r"\b\w+Error\b", errors.__doc__ or "")) == {error.__name__ for error in _tree(ColdstartError)}
+
+
+def test_names_that_are_enum_members_are_shown_as_written() -> None:
+    assert "did you mean 'cached'?" in str(UnknownNameError("tier", "cashed", Tier))
