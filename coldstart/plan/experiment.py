@@ -161,7 +161,7 @@ def _refuse_unknown_keys(table: dict[str, Any], where: str) -> None:
 
 
 def _check_keys(table: dict[str, Any], struct: type[msgspec.Struct], where: str) -> None:
-    for key in table.keys() - set(struct.__struct_fields__):
+    for key in sorted(table.keys() - set(struct.__struct_fields__)):
         home = next((name for name, other in _TABLES.items() if key in other.__struct_fields__), None)
         remedy = f"It belongs under [{home}]." if home else ""
         raise InputFileError(where, f"{UnknownNameError('key', key, struct.__struct_fields__)}", remedy)
