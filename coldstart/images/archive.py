@@ -70,7 +70,7 @@ def read_archive(path: Path) -> Contents:
         ImageBuildError: it is none, or its configuration is not the one it names.
     """
     try:
-        with tarfile.open(path) as tar:
+        with tarfile.open(path, "r:") as tar:
             manifest = msgspec.json.decode(_read(tar, "manifest.json"))
             encoded = _read(tar, manifest[0]["Config"])
         config = msgspec.json.decode(encoded)

@@ -63,7 +63,7 @@ def load_workload(path: Path) -> Workload:
         file = msgspec.toml.decode(path.read_bytes(), type=_File)
     except OSError as error:
         raise InputFileError(path, f"cannot be read ({error.strerror}).") from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InputFileError(path, f"{error}.", "Keys: name, description, ready, variants.NAME.") from error
     if file.name != path.parent.name:
         raise InputFileError(f"{path}, key name", f"{file.name!r} is not its folder's name, {path.parent.name!r}.")

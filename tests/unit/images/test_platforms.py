@@ -1,0 +1,48 @@
+"""One platform under the names of Docker, Debian and Alpine."""
+
+from __future__ import annotations
+
+import pytest
+
+from coldstart.errors import ImageBuildError
+from coldstart.images import platforms
+
+
+@pytest.mark.parametrize(
+    ("architecture", "variant", "expected"),
+    [
+        ("amd64", None, "linux/amd64"),
+        ("amd64", "v1", "linux/amd64"),
+        ("amd64", "v3", "linux/amd64/v3"),
+        ("arm64", "v8", "linux/arm64"),
+        ("arm", None, "linux/arm/v7"),
+        ("arm", "v6", "linux/arm/v6"),
+    ],
+)
+def test_default_variants_are_not_written(architecture: str, variant: str | None, expected: str) -> None:
+    assert platforms.normalize("linux", architecture, variant) == expected
+
+
+@pytest.mark.parametrize(
+    ("architecture", "machine", "expected"),
+    [
+        ("amd64", "x86_64", "linux/amd64"),
+        ("arm64", "aarch64", "linux/arm64"),
+        ("arm", "armv7l", "linux/arm/v7"),
+        ("arm", "armv6l", "linux/arm/v6"),
+        ("arm", "aarch64", "linux/arm/v7"),
+    ],
+)
+def test_the_engine_and_not_the_kernel_decides_the_platform(architecture: str, machine: str, expected: str) -> None:
+    assert platforms.of_engine(architecture, machine) == expected
+
+
+def test_distributions_have_their_own_names() -> None:
+    assert platforms.debian_architecture("linux/arm/v7") == "armhf"
+    assert platforms.alpine_architecture("linux/arm64") == "aarch64"
+
+
+@pytest.mark.parametrize("platform", ["linux/arm/v6", "linux/mips64le"])
+def test_a_platform_debian_lacks_is_refused_with_the_way_out(platform: str) -> None:
+    with pytest.raises(ImageBuildError, match="--bases upstream"):
+        platforms.debian_architecture(platform)
