@@ -1,1 +1,1 @@
-"""Run directories: written sample by sample, read back as frames."""
+"""Run directories: written sample by sample, read back as records and as a tidy table."""

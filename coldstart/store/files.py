@@ -1,0 +1,83 @@
+"""Writing that survives a power cut, belongs to whoever asked for it, and fails with a message."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from coldstart.errors import StorageError
+
+
+@contextlib.contextmanager
+def storing(path: Path, remedy: str) -> Iterator[None]:
+    """Turn a failure to write ``path`` into a `StorageError` that ends with ``remedy``."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written: {error.strerror}. {remedy}") from error
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and the missing ones above it, durably; a folder that is there stays as it is.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    give_to_invoker(path)
+    sync_folder(path.parent)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a whole file so that ``path`` holds all of it, or what it held before, whatever happens meanwhile.
+
+    Raises:
+        OSError: it cannot be written; nothing is left behind.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        give_to_invoker(partial)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write every byte: a disk that fills up takes a part first and refuses the rest.
+
+    Raises:
+        OSError: it cannot be written; a part of it may have been.
+    """
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def sync_folder(path: Path) -> None:
+    """Make the folder's entries durable: a file's own fsync does not cover its name (fsync(2))."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def give_to_invoker(path: Path) -> None:
+    """Under sudo, make what root just created at ``path`` the property of the user who typed the command."""
+    user, group = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
+    if os.geteuid() != 0 or not (user.isdecimal() and group.isdecimal()):
+        return
+    # A file system without owners (vfat on a stick) refuses, and there is nobody to give it to.
+    with contextlib.suppress(OSError):
+        os.chown(path, int(user), int(group), follow_symlinks=False)

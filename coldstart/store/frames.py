@@ -1,0 +1,147 @@
+"""The tidy table: a row a sample, empty where nothing was observed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from coldstart.errors import CorruptRunError, MissingExtraError
+from coldstart.model.image import Image
+from coldstart.model.sample import ColdProof, Sample
+from coldstart.model.timeline import Phases, phases_of
+from coldstart.store.reader import StoredRun
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_TEXT, _INTEGER, _REAL, _FLAG = "string", "Int64", "Float64", "bool"
+_CONDITIONS = {
+    "cpu_psi_us": _INTEGER,
+    "io_psi_us": _INTEGER,
+    "memory_psi_us": _INTEGER,
+    "disk_read_bytes": _INTEGER,
+    "disk_write_bytes": _INTEGER,
+    "load_1m": _REAL,
+    "temperature_c": _REAL,
+    "frequency_mhz": _REAL,
+}
+_PROOF = {
+    "source": _TEXT,
+    "blob_gets": _INTEGER,
+    "blob_bytes": _INTEGER,
+    "layers_unpacked": _INTEGER,
+    "resident_bytes": _INTEGER,
+    "warm_starts": _INTEGER,
+}
+
+COLUMNS: dict[str, str] = {
+    "run_id": _TEXT,
+    "block": _INTEGER,
+    "position": _INTEGER,
+    "outcome": _TEXT,
+    "reason": _TEXT,
+    **dict.fromkeys(("engine", "runtime", "workload", "variant", "tier", "network", "source"), _TEXT),
+    **dict.fromkeys(Phases.__struct_fields__, _INTEGER),
+    "bytes_received": _INTEGER,
+    "layers_unpacked": _INTEGER,
+    "image_compressed_bytes": _INTEGER,
+    "image_unpacked_bytes": _INTEGER,
+    "bytes_unpacked": _INTEGER,
+    "files_unpacked": _INTEGER,
+    "image_layers": _INTEGER,
+    "image_files": _INTEGER,
+    "image_digest": _TEXT,
+    "started_at": _TEXT,
+    **_CONDITIONS,
+    "probe_attempts": _INTEGER,
+    "readiness_resolution_ns": _INTEGER,
+    "clock_error_ns": _INTEGER,
+    **dict.fromkeys(("prepare_ns", "quiet_wait_ns", "collect_ns", "teardown_ns"), _INTEGER),
+    **{f"proof_{field}": kind for field, kind in _PROOF.items()},
+    "exit_code": _INTEGER,
+    "attempt": _INTEGER,
+    "warmup": _FLAG,
+}
+"""The table's columns, in order, each with its pandas dtype: nullable but for the flag, which is always known."""
+
+
+def rows(run: StoredRun) -> Iterator[dict[str, Any]]:
+    """One dict a sample, in measured order, with exactly `COLUMNS`; ``None`` where nothing was observed.
+
+    Phases are those of the trial's first container, and are observed for ``ok`` samples only.
+    """
+    images = {(image.workload, image.variant): image for image in run.manifest.images}
+    for sample in run.samples:
+        yield _row(sample, images.get(sample.trial.cell.image_key))
+
+
+def tidy(run: StoredRun) -> pd.DataFrame:
+    """The rows as a frame with the dtypes of `COLUMNS`.
+
+    Raises:
+        MissingExtraError: pandas is not installed.
+        CorruptRunError: a number is larger than any clock or disk.
+    """
+    try:
+        import pandas as pd  # noqa: PLC0415  only those who ask for a frame pay for it
+    except ImportError as error:
+        raise MissingExtraError("a table of a run's samples", "report") from error
+
+    # By way of objects: a detour through float64 would round nanoseconds above 2^53.
+    table = pd.DataFrame(list(rows(run)), columns=list(COLUMNS), dtype=object)
+    try:
+        return table.astype(COLUMNS)
+    except OverflowError as error:
+        raise CorruptRunError(run.path, f"holds a number beyond 64 bits: {error}.") from error
+
+
+def _row(sample: Sample, image: Image | None) -> dict[str, Any]:
+    trial, cell, harness = sample.trial, sample.trial.cell, sample.harness
+    return {
+        "run_id": sample.run_id,
+        "block": trial.block,
+        "position": trial.position,
+        "outcome": sample.outcome.value,
+        "reason": sample.reason,
+        "engine": cell.engine,
+        "runtime": cell.runtime,
+        "workload": cell.workload,
+        "variant": cell.variant,
+        "tier": cell.tier.value,
+        "network": cell.network.value,
+        "source": sample.source,
+        **_phases(sample),
+        "bytes_received": sample.bytes_received,
+        "layers_unpacked": sample.layers_unpacked,
+        "image_compressed_bytes": image and image.compressed_bytes,
+        "image_unpacked_bytes": image and image.unpacked_bytes,
+        "bytes_unpacked": sample.bytes_unpacked,
+        "files_unpacked": sample.files_unpacked,
+        "image_layers": (len(image.layers) or None) if image else None,
+        "image_files": image and image.files,
+        "image_digest": image and image.digest,
+        "started_at": sample.started_at,
+        **{field: getattr(sample.conditions, field) for field in _CONDITIONS},
+        "probe_attempts": harness.probe_attempts,
+        "readiness_resolution_ns": harness.readiness_resolution_ns,
+        "clock_error_ns": sample.clock and sample.clock.error_ns,
+        "prepare_ns": harness.prepare_ns,
+        "quiet_wait_ns": harness.quiet_wait_ns,
+        "collect_ns": harness.collect_ns,
+        "teardown_ns": harness.teardown_ns,
+        **_proof(sample.proof),
+        "exit_code": sample.exit_code,
+        "attempt": trial.attempt,
+        "warmup": trial.warmup,
+    }
+
+
+def _phases(sample: Sample) -> dict[str, int | None]:
+    phases = phases_of(sample)
+    return dict.fromkeys(Phases.__struct_fields__) if phases is None else msgspec.structs.asdict(phases)
+
+
+def _proof(proof: ColdProof | None) -> dict[str, Any]:
+    return {f"proof_{field}": None if proof is None else getattr(proof, field) for field in _PROOF}

@@ -1,0 +1,223 @@
+"""Run directories read back: everything is checked, and what cannot be trusted is an error that names its line."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from coldstart.errors import CorruptRunError, InputFileError, UsageError
+from coldstart.model.cell import Cell
+from coldstart.model.run import SCHEMA_VERSION, RunManifest
+from coldstart.model.sample import Sample
+from coldstart.model.timeline import phases_of
+from coldstart.store.migrations import MIGRATIONS, Migration, Record, Registry, steps_from
+
+MANIFEST_NAME = "run.json"
+SAMPLES_NAME = "samples.jsonl"
+DEFAULT_RESULTS = Path("results")
+
+_RESTORE = "Restore the file from a copy, or measure again."
+_REMOVE_LINE = "Restore the file from a copy, or remove the line to go on without that trial."
+
+
+class StoredRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A run as stored; ``samples`` in the order they were measured.
+
+    ``repaired`` says what had to be put right to read it (a sentence), ``None`` if nothing had to.
+    """
+
+    path: Path
+    manifest: RunManifest
+    samples: tuple[Sample, ...]
+    repaired: str | None = None
+
+
+class Manifest(NamedTuple):
+    """A manifest brought to the present schema, and the version it was stored in."""
+
+    manifest: RunManifest
+    stored_version: int
+
+
+class SampleFile(NamedTuple):
+    """The samples of a file, how many of its bytes hold them, and what was wrong with the rest."""
+
+    samples: tuple[Sample, ...]
+    good_bytes: int
+    repaired: str | None
+
+
+def open_run(
+    path_or_id: str | os.PathLike[str], results_dir: Path = DEFAULT_RESULTS, migrations: Registry = MIGRATIONS
+) -> StoredRun:
+    """Read a run, given its folder or its ID under ``results_dir``. Nothing on disk is changed.
+
+    Raises:
+        UsageError: there is no such run; the message has the nearest ones.
+        CorruptRunError: it cannot be trusted, or was written by a newer coldstart.
+        InputFileError: a file cannot be read.
+    """
+    path = find_run(path_or_id, results_dir)
+    manifest, stored_version = read_manifest(path, migrations)
+    file = read_samples(path, manifest.run_id, steps_from(stored_version, migrations))
+    return StoredRun(path=path, manifest=manifest, samples=file.samples, repaired=file.repaired)
+
+
+def find_run(path_or_id: str | os.PathLike[str], results_dir: Path = DEFAULT_RESULTS) -> Path:
+    """The folder of a run, given that or its ID under ``results_dir``.
+
+    Raises:
+        UsageError: there is none; the message has the nearest IDs.
+    """
+    text = os.fspath(path_or_id)
+    for candidate in (Path(text), results_dir / text):
+        if text and os.path.isdir(candidate):  # noqa: PTH112  Path's own raises on names too long or with a NUL
+            return candidate
+    known = sorted(entry.parent.name for entry in results_dir.glob(f"*/{MANIFEST_NAME}"))
+    nearest = difflib.get_close_matches(text, known, n=3, cutoff=0.3) or known[-3:][::-1]
+    hint = (
+        f"Nearest there: {', '.join(nearest)}." if nearest else "There are no runs there; measure with: coldstart run"
+    )
+    raise UsageError(f"no run {text!r}: neither a folder nor an ID under {results_dir}. {hint}")
+
+
+def read_manifest(run_dir: Path, migrations: Registry = MIGRATIONS) -> Manifest:
+    """Read and migrate ``run.json``.
+
+    Raises:
+        CorruptRunError: missing, damaged or too new.
+    """
+    path = run_dir / MANIFEST_NAME
+    missing = CorruptRunError(
+        run_dir,
+        f"has no {MANIFEST_NAME}: not a run, or one that ended before its first trial.",
+        "Name another folder; this one holds no results.",
+    )
+    try:
+        record = msgspec.json.decode(_read(path, missing), type=Record)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise CorruptRunError(path, f"is damaged: {error}.", _RESTORE) from error
+    version = record.get("schema_version")
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise CorruptRunError(path, "is damaged: it has no schema_version.", _RESTORE)
+    for step in _steps(path, version, record, migrations):
+        record = _migrated(step.manifest, record, str(path), _RESTORE)
+    try:
+        manifest = msgspec.convert({**record, "schema_version": SCHEMA_VERSION}, RunManifest)
+    except msgspec.ValidationError as error:
+        raise CorruptRunError(path, f"is damaged: {error}.", _RESTORE) from error
+    return Manifest(manifest, version)
+
+
+def read_samples(run_dir: Path, run_id: str, steps: Sequence[Migration] = ()) -> SampleFile:
+    """Read and migrate ``samples.jsonl``; a last line that a crash tore is left out and told.
+
+    Raises:
+        CorruptRunError: missing, or anything else is wrong with it; the message names the line.
+    """
+    path = run_dir / SAMPLES_NAME
+    lines = _read(path, CorruptRunError(path, "is missing.", _RESTORE)).split(b"\n")
+    tail = lines.pop()  # empty where the last line is whole
+    decode = _decoder(steps)
+    samples: list[Sample] = []
+    first_line: dict[tuple[int, Cell, int], int] = {}
+    good_bytes = 0
+    for number, line in enumerate([*lines, tail] if tail else lines, start=1):
+        where = f"{path}:{number}"
+        try:
+            sample = decode(line, where)
+        except _NotJsonError as error:
+            if number < len(lines) + bool(tail):
+                raise CorruptRunError(where, f"is damaged: {error}.", _REMOVE_LINE) from error
+            repaired = f"{where}: the last line was torn by a crash ({len(line)} bytes); its trial was left out"
+            return SampleFile(tuple(samples), good_bytes, repaired)
+        _check(sample, run_id, where)
+        trial = (sample.trial.block, sample.trial.cell, sample.trial.attempt)
+        if trial in first_line:
+            raise CorruptRunError(where, f"repeats the trial of line {first_line[trial]}.", _REMOVE_LINE)
+        first_line[trial] = number
+        samples.append(sample)
+        good_bytes += len(line) + 1
+    if tail:  # whole but for its newline: nothing is lost
+        return SampleFile(tuple(samples), good_bytes - 1, f"{path}:{len(samples)}: the last line lacked its line end")
+    return SampleFile(tuple(samples), good_bytes, None)
+
+
+class _NotJsonError(Exception):
+    """A line that is no JSON: torn, if it is the last one."""
+
+
+def _decoder(steps: Sequence[Migration]) -> Callable[[bytes, str], Sample]:
+    whole = msgspec.json.Decoder(Sample)
+    loose = msgspec.json.Decoder()
+
+    def decode(line: bytes, where: str) -> Sample:
+        try:
+            if not steps:
+                return whole.decode(line)
+            record = loose.decode(line)
+            for step in steps:
+                record = _migrated(step.sample, record, where, _REMOVE_LINE)
+            return msgspec.convert(record, Sample)
+        except msgspec.ValidationError as error:
+            # Schema errors are met before the end of a torn line is: only a whole one is more than torn.
+            _require_json(loose, line)
+            raise CorruptRunError(where, f"is no sample: {error}.", _REMOVE_LINE) from error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise _NotJsonError(str(error)) from error
+
+    return decode
+
+
+def _require_json(decoder: msgspec.json.Decoder[object], line: bytes) -> None:
+    try:
+        decoder.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise _NotJsonError(str(error)) from error
+
+
+def _check(sample: Sample, run_id: str, where: str) -> None:
+    if sample.run_id != run_id:
+        raise CorruptRunError(where, f"belongs to run {sample.run_id!r}, not to {run_id!r}.", _REMOVE_LINE)
+    try:
+        phases_of(sample)
+    except ValueError as error:
+        raise CorruptRunError(where, f"{error}.", _REMOVE_LINE) from error
+
+
+def _steps(path: Path, version: int, record: Record, migrations: Registry) -> tuple[Migration, ...]:
+    if version > SCHEMA_VERSION:
+        writer = record.get("coldstart_version")
+        needed = f">={writer}" if isinstance(writer, str) and writer else ""
+        raise CorruptRunError(
+            path,
+            f"has schema version {version}; this coldstart reads up to {SCHEMA_VERSION}.",
+            f"Read it with the version that wrote it: pip install 'coldstart{needed}'",
+        )
+    try:
+        return steps_from(version, migrations)
+    except LookupError as error:
+        raise CorruptRunError(
+            path, f"has schema version {version}, which nothing migrates.", "Measure again."
+        ) from error
+
+
+def _migrated(step: Callable[[Record], Record], record: Record, where: str, remedy: str) -> Record:
+    try:
+        return step(record)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise CorruptRunError(where, f"cannot be migrated from its older schema: {error!r}.", remedy) from error
+
+
+def _read(path: Path, missing: CorruptRunError) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise missing from error
+    except OSError as error:
+        raise InputFileError(path, f"cannot be read: {error.strerror}.") from error
