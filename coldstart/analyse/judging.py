@@ -50,7 +50,7 @@ def judge_times(target: Target, frame: pd.DataFrame) -> tuple[Judgement, ...]:
     groups = dict(frames.by_cell(frames.planned(frame)))
     cells = _matching(target.applies_to, groups)
     if not cells:
-        return (_not_measured(target, f"no cell of this run has {_describe(target.applies_to)}"),)
+        return (_not_measured(target, f"no cell of this run has {describe(target.applies_to)}"),)
     return tuple(_judge_time(target, cell, groups[cell]) for cell in cells)
 
 
@@ -66,7 +66,7 @@ def judge_ratio(target: Target, frame: pd.DataFrame) -> tuple[Judgement, ...]:
         (cell, other) for cell in _matching(target.applies_to, cells) if (other := _denominator(target, cell, cells))
     ]
     if not pairs:
-        wanted = f"{_describe(target.applies_to)} against {_describe(target.against)}"
+        wanted = f"{describe(target.applies_to)} against {describe(target.against)}"
         return (_not_measured(target, f"no two cells of this run are {wanted}, all else equal"),)
     return tuple(_judge_pair(target, cell, other, frame) for cell, other in pairs)
 
@@ -77,8 +77,8 @@ def judge_images(target: Target, images: Sequence[Image]) -> tuple[Judgement, ..
     if target.against is not None:
         found = [image for image in found if _counterpart(target.against, image, images) is not None]
     if not found:
-        against = f" against {_describe(target.against)}" if target.against else ""
-        return (_not_measured(target, f"no image of this run has {_describe(target.applies_to)}{against}"),)
+        against = f" against {describe(target.against)}" if target.against else ""
+        return (_not_measured(target, f"no image of this run has {describe(target.applies_to)}{against}"),)
     return tuple(_judge_image(target, image, images) for image in found)
 
 
@@ -200,7 +200,8 @@ def _counterpart(against: Conditions, image: Image, images: Sequence[Image]) -> 
     return found if found is not image else None
 
 
-def _describe(conditions: Conditions) -> str:
+def describe(conditions: Conditions) -> str:
+    """The conditions in words: ``runtime crun, tier warm``; ``anything`` where there are none."""
     stated = [(name, getattr(conditions, name)) for name in _FACTORS]
     return ", ".join(f"{name} {value}" for name, value in stated if value is not None) or "anything"
 

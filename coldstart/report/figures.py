@@ -9,19 +9,9 @@ from matplotlib.figure import Figure
 
 from coldstart.report import plots
 from coldstart.report.content import Content
+from coldstart.report.document import Picture
 from coldstart.report.labels import count_text
 from coldstart.report.style import house_style, render
-
-
-class Picture(msgspec.Struct, frozen=True, kw_only=True):
-    """A rendered figure; ``alt`` says in words what it shows, ``caption`` how it was made."""
-
-    name: str
-    title: str
-    alt: str
-    caption: str
-    svg: bytes
-    png: bytes
 
 
 class _Plan(msgspec.Struct, frozen=True):

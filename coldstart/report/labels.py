@@ -48,23 +48,28 @@ class Labels:
         return " · ".join([cell.variant, *(str(getattr(cell, name)) for name in self._extra)])
 
 
+def share_name(column: str) -> str:
+    """A phase's name where its share stands, saying what lies inside another phase."""
+    return f"{PHASE_NAMES[column]} (in pull)" if column == "unpack_ns" else PHASE_NAMES[column]
+
+
 def time_text(estimate: Estimate | None) -> str:
-    """``612 ms [590 ms, 640 ms]``; without brackets where there are no bounds."""
+    """``612 ms (590 ms to 640 ms)``; without brackets where there are no bounds."""
     if estimate is None:
         return "—"
     if estimate.lower is None or estimate.upper is None:
         return format_ns(estimate.value)
-    return f"{format_ns(estimate.value)} [{format_ns(max(estimate.lower, 0))}, {format_ns(estimate.upper)}]"
+    return f"{format_ns(estimate.value)} ({format_ns(max(estimate.lower, 0))} to {format_ns(estimate.upper)})"
 
 
 def ratio_text(estimate: Estimate | None) -> str:
-    """A factor with its interval, such as 1.21 [1.18, 1.24], and the sign for times; exact ones stand alone."""
+    """A factor with its interval, such as 1.21 (1.18 to 1.24), and the sign for times; exact ones stand alone."""
     if estimate is None:
         return "—"
     value = f"{ratio_number(estimate.value)}{TIMES}"
     if estimate.lower is None or estimate.upper is None or estimate.method == "exact":
         return value
-    return f"{value} [{ratio_number(estimate.lower)}, {ratio_number(estimate.upper)}]"
+    return f"{value} ({ratio_number(estimate.lower)} to {ratio_number(estimate.upper)})"
 
 
 def size_text(estimate: Estimate | None) -> str:

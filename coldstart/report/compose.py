@@ -1,0 +1,75 @@
+"""From analysed runs to a document, and from there to a folder: ``index.html``, ``report.md``, figures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from coldstart import __version__
+from coldstart.report.conditions import condition_sections
+from coldstart.report.content import Content
+from coldstart.report.document import Document, Part
+from coldstart.report.html import render_html
+from coldstart.report.labels import count_text
+from coldstart.report.markdown import render_markdown
+from coldstart.report.results import result_sections
+from coldstart.store.files import make_folder, storing, write_atomically
+
+
+class ReportFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """What was written."""
+
+    index: Path
+    markdown: Path
+    figures: tuple[Path, ...]
+
+
+def compose(contents: Sequence[Content]) -> Document:
+    """The document of analysed runs."""
+    parts = tuple(_part(content) for content in contents)
+    title = parts[0].title if len(parts) == 1 else f"coldstart: {len(parts)} runs"
+    return Document(title=title, version=__version__, parts=parts)
+
+
+def write_document(document: Document, out_dir: Path) -> ReportFiles:
+    """Render a document into ``out_dir``.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    figures: dict[Path, bytes] = {}
+    for part in document.parts:
+        for picture in part.pictures:
+            stem = out_dir / "figures" / document.figure_name(part, picture)
+            figures[stem.with_name(f"{stem.name}.svg")] = picture.svg
+            figures[stem.with_name(f"{stem.name}.png")] = picture.png
+    index, markdown = out_dir / "index.html", out_dir / "report.md"
+    files = {
+        **figures,
+        markdown: render_markdown(document).encode(),
+        index: render_html(document).encode(),
+    }
+    for path, data in files.items():
+        with storing(path, "Choose another folder with -o."):
+            make_folder(path.parent)
+            write_atomically(path, data)
+    return ReportFiles(index=index, markdown=markdown, figures=tuple(figures))
+
+
+def _part(content: Content) -> Part:
+    manifest = content.manifest
+    host = manifest.host.board or manifest.host.cpu_model or manifest.host.machine
+    timed = [summary for summary in content.cells if summary.ok]
+    return Part(
+        name=re.sub(r"[^A-Za-z0-9._-]", "_", manifest.run_id),
+        title=f"Cold starts: {manifest.experiment.name}",
+        subtitle=(
+            f"Run {manifest.run_id}, started {manifest.started_at}, on {host}, {manifest.engine.name} "
+            f"{manifest.engine.version}, {manifest.registry.link}: {len(content.cells)} cells, "
+            f"n = {count_text(summary.ok for summary in timed)} starts a cell."
+        ),
+        sections=(*result_sections(content), *condition_sections(content)),
+    )

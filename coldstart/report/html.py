@@ -1,0 +1,31 @@
+"""A report as one HTML file that needs nothing else: style and figures inside, no script, no request."""
+
+from __future__ import annotations
+
+import base64
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from coldstart.report.document import Document, Mark, Picture, clean
+
+
+def render_html(document: Document) -> str:
+    """The whole report; every text is escaped by the template engine."""
+    environment = Environment(
+        loader=PackageLoader("coldstart.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["clean"] = clean
+    environment.filters["data_uri"] = _data_uri
+    environment.tests["mark"] = lambda cell: isinstance(cell, Mark)
+    environment.filters["kind"] = lambda block: type(block).__name__
+    return environment.get_template("report.html.j2").render(document=document)
+
+
+def _data_uri(picture: Picture) -> str:
+    # An image rather than inline SVG: its identifiers cannot meet those of another figure.
+    return "data:image/svg+xml;base64," + base64.b64encode(picture.svg).decode("ascii")

@@ -1,0 +1,72 @@
+"""A run's results in the terminal: a line a cell, a line a claim."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from coldstart.report.claims import conditions_text, limit_text, range_text, verdict_mark
+from coldstart.report.document import Tone, clean
+from coldstart.report.labels import Labels, percent_text, time_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from coldstart.analyse.cells import CellSummary
+    from coldstart.analyse.targets import Overview
+
+_STYLES = {Tone.GOOD: "green", Tone.BAD: "red", Tone.WARN: "yellow", Tone.MUTED: "dim"}
+_SHARES = ("pull_ns", "unpack_ns", "init_ns", "readiness_ns")
+
+
+def print_summary(console: Console, cells: Sequence[CellSummary], targets: Sequence[Overview] = ()) -> None:
+    """Print the cells' end-to-end medians and shares, then the claims' verdicts, on ``console``."""
+    console.print(cells_table(cells))
+    if targets:
+        console.print(targets_table(targets))
+
+
+def cells_table(cells: Sequence[CellSummary]) -> Table:
+    """A row a cell: how many starts, end-to-end median with interval, where the time goes, what failed."""
+    table = Table(title="Cold starts: median (95 % interval), shares of end-to-end", title_justify="left")
+    for name in ("tier", "cell"):
+        table.add_column(name, overflow="fold")
+    for name in ("n", "end-to-end", "pull", "unpack", "init", "readiness", "failed", "repeated"):
+        table.add_column(name, justify="right")
+    labels = Labels(summary.cell for summary in cells)
+    for summary in cells:
+        shares = [summary.share(column) for column in _SHARES]
+        table.add_row(
+            str(summary.cell.tier),
+            Text(clean(labels.short(summary.cell))),
+            str(summary.ok),
+            time_text(summary.median("e2e_ns")),
+            *("—" if share is None else percent_text(share) for share in shares),
+            Text(str(summary.failed), style="red" if summary.failed else ""),
+            Text(str(summary.requeued), style="red" if summary.contaminated else ""),
+        )
+    return table
+
+
+def targets_table(targets: Sequence[Overview]) -> Table:
+    """A row a claim: its limit, what was measured over all its cells, the verdict."""
+    table = Table(title="Targets", title_justify="left")
+    for name in ("§", "claim", "conditions"):
+        table.add_column(name, overflow="fold")
+    for name in ("limit", "measured"):
+        table.add_column(name, justify="right")
+    table.add_column("verdict")
+    for overview in targets:
+        mark = verdict_mark(overview)
+        table.add_row(
+            Text(overview.target.section),
+            Text(clean(overview.target.claim)),
+            Text(clean(conditions_text(overview.target))),
+            limit_text(overview.target),
+            range_text(overview),
+            Text(mark.text, style=_STYLES[mark.tone]),
+        )
+    return table
