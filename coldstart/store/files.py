@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from coldstart.errors import StorageError
 
@@ -34,23 +35,41 @@ def make_folder(path: Path) -> None:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a whole file so that ``path`` holds all of it, or what it held before, whatever happens meanwhile.
+    """Write a whole file, as `replacing` does.
 
     Raises:
         OSError: it cannot be written; nothing is left behind.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with replacing(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to, so that ``path`` holds all of it, or what it held before, whatever happens meanwhile.
+
+    A path that is no file (a device, a pipe) cannot be replaced and is written to as it is.
+
+    Raises:
+        OSError: it cannot be written; nothing is left behind.
+    """
+    if path.exists() and not path.is_file():
+        with path.open("wb") as file:
+            yield file
+        return
+    target = path.resolve()  # a link stays a link
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         with partial.open("xb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         give_to_invoker(partial)
-        partial.replace(path)
+        partial.replace(target)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    sync_folder(target.parent)
 
 
 def write_all(descriptor: int, data: bytes) -> None:
