@@ -1,0 +1,57 @@
+"""A run's name sorts, is safe, and is not met again."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coldstart.store.run_id import new_run_id
+
+NOW = datetime(2026, 11, 24, 5, 15, 30, 123456, tzinfo=UTC)
+
+
+def test_a_run_is_named_by_time_experiment_and_mark() -> None:
+    assert re.fullmatch(r"20261124T051530Z-article-[0-9a-f]{4}", new_run_id("article", NOW, 1))
+
+
+def test_the_name_is_the_same_for_the_same_facts() -> None:
+    assert new_run_id("article", NOW, 1) == new_run_id("article", NOW, 1)
+
+
+def test_two_runs_of_one_second_with_one_seed_differ() -> None:
+    assert new_run_id("article", NOW, 1) != new_run_id("article", NOW + timedelta(microseconds=1), 1)
+
+
+def test_two_runs_of_one_instant_with_two_seeds_differ() -> None:
+    assert new_run_id("article", NOW, 1) != new_run_id("article", NOW, 2)
+
+
+def test_the_time_is_universal() -> None:
+    tokyo = NOW.astimezone(timezone(timedelta(hours=9)))
+    assert new_run_id("article", tokyo, 1) == new_run_id("article", NOW, 1)
+
+
+def test_a_time_without_a_zone_is_refused() -> None:
+    with pytest.raises(ValueError, match="needs its zone"):
+        new_run_id("article", datetime(2026, 11, 24), 1)  # noqa: DTZ001  that is what is refused
+
+
+@pytest.mark.parametrize("name", ["", "/", "..", "-", "日本"])
+def test_an_experiment_whose_name_no_file_can_have_is_called_run(name: str) -> None:
+    assert new_run_id(name, NOW, 1).startswith("20261124T051530Z-run-")
+
+
+@given(st.text(max_size=300), st.integers(0, 2**64))
+def test_the_name_is_always_a_safe_file_name(name: str, seed: int) -> None:
+    assert re.fullmatch(r"[A-Za-z0-9._-]{1,100}", new_run_id(name, NOW, seed))
+
+
+@given(st.datetimes(timezones=st.just(UTC), min_value=datetime(1000, 1, 1)), st.integers(1, 10**6))  # noqa: DTZ001  hypothesis wants it bare
+def test_names_sort_by_time(now: datetime, later_s: int) -> None:
+    later = min(now, datetime(9000, 1, 1, tzinfo=UTC)) + timedelta(seconds=later_s)
+    earlier = min(now, datetime(9000, 1, 1, tzinfo=UTC))
+    assert new_run_id("zzz", earlier, 9) < new_run_id("aaa", later, 1)
