@@ -19,8 +19,6 @@ from coldstart.store.reader import StoredRun
 from tests.unit.factories import MS, RUN_ID, STARTED_AT, layer_digest, make_cell, make_manifest, make_sample, make_trial
 
 ISSUES_COLUMNS = [
-    *(),
-]
     "run_id",
     "block",
     "position",
