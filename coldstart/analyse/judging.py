@@ -201,9 +201,9 @@ def _counterpart(against: Conditions, image: Image, images: Sequence[Image]) -> 
 
 
 def describe(conditions: Conditions) -> str:
-    """The conditions in words: ``runtime crun, tier warm``; ``anything`` where there are none."""
+    """The conditions in words: ``runtime crun, tier warm``; ``any start`` where there are none."""
     stated = [(name, getattr(conditions, name)) for name in _FACTORS]
-    return ", ".join(f"{name} {value}" for name, value in stated if value is not None) or "anything"
+    return ", ".join(f"{name} {value}" for name, value in stated if value is not None) or "any start"
 
 
 def _not_measured(target: Target, note: str) -> Judgement:

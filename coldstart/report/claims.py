@@ -48,7 +48,7 @@ def targets_section(content: Content) -> Section:
             f"§{judgement.target.section} {judgement.target.claim}",
             conditions_text(judgement.target),
             subject_text(content, judgement),
-            f"{judgement.target.statistic} {limit_text(judgement.target)}",
+            f"{judgement.target.statistic.replace('_', ' ')} {limit_text(judgement.target)}",
             measured_text(judgement.target, judgement.measured),
             Mark(judgement.verdict.value, TONES[judgement.verdict]),
             judgement.note,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -11,7 +11,8 @@ import msgspec
 from coldstart import __version__
 from coldstart.report.conditions import condition_sections
 from coldstart.report.content import Content
-from coldstart.report.document import Document, Part
+from coldstart.report.document import Document, Part, Picture
+from coldstart.report.figures import draw_all
 from coldstart.report.html import render_html
 from coldstart.report.labels import count_text
 from coldstart.report.markdown import render_markdown
@@ -27,9 +28,9 @@ class ReportFiles(msgspec.Struct, frozen=True, kw_only=True):
     figures: tuple[Path, ...]
 
 
-def compose(contents: Sequence[Content]) -> Document:
-    """The document of analysed runs."""
-    parts = tuple(_part(content) for content in contents)
+def compose(contents: Sequence[Content], draw: Callable[[Content], tuple[Picture, ...]] = draw_all) -> Document:
+    """The document of analysed runs, with the figures that ``draw`` makes of each."""
+    parts = tuple(_part(content, draw(content)) for content in contents)
     title = parts[0].title if len(parts) == 1 else f"coldstart: {len(parts)} runs"
     return Document(title=title, version=__version__, parts=parts)
 
@@ -59,7 +60,7 @@ def write_document(document: Document, out_dir: Path) -> ReportFiles:
     return ReportFiles(index=index, markdown=markdown, figures=tuple(figures))
 
 
-def _part(content: Content) -> Part:
+def _part(content: Content, pictures: tuple[Picture, ...]) -> Part:
     manifest = content.manifest
     host = manifest.host.board or manifest.host.cpu_model or manifest.host.machine
     timed = [summary for summary in content.cells if summary.ok]
@@ -71,5 +72,5 @@ def _part(content: Content) -> Part:
             f"{manifest.engine.version}, {manifest.registry.link}: {len(content.cells)} cells, "
             f"n = {count_text(summary.ok for summary in timed)} starts a cell."
         ),
-        sections=(*result_sections(content), *condition_sections(content)),
+        sections=(*result_sections(content, pictures), *condition_sections(content)),
     )

@@ -155,8 +155,8 @@ def _method(manifest: RunManifest) -> Section:
     link = manifest.registry.link
     where = (
         "The registry shares the machine (local link): download runs over a virtual link without the latency or the "
-        "bandwidth of a network, and competes with unpacking for the same CPUs and disk. Pull times here are a lower "
-        "bound of those over a real network."
+        "bandwidth of a network, and competes with unpacking for the same CPUs and disk. Over a real network pull "
+        "differs, and mostly takes longer."
         if link == "local link"
         else f"The registry is reached over: {link}."
     )

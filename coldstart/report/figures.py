@@ -80,7 +80,7 @@ def _picture(plan: _Plan, content: Content) -> Picture | None:
     return Picture(
         name=plan.name,
         title=plan.title,
-        alt=f"{plan.alt} Tiers: {', '.join(content.tiers)}. The same figures stand in the tables.",
+        alt=f"{plan.alt} Tiers: {', '.join(content.tiers)}. Medians and intervals stand in the tables.",
         caption=f"{plan.caption} {conditions(content)}",
         svg=svg,
         png=png,

@@ -78,10 +78,9 @@ def size_text(estimate: Estimate | None) -> str:
 
 
 def ratio_number(value: float) -> str:
-    """Three significant digits below 10, whole numbers from 100 on."""
-    return (
-        f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.3f}"[: 5 if value < 1 else 4]
-    )
+    """Three decimals below 1, two below 10, one below 100, none above, whatever it rounds to."""
+    decimals = next((places for places, end in ((3, 1), (2, 10), (1, 100)) if round(value, places) < end), 0)
+    return f"{value:.{decimals}f}"
 
 
 def share_text(share: float | None) -> str:

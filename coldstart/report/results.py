@@ -10,19 +10,18 @@ from coldstart.model.timeline import ADDENDS, PULL_PARTS
 from coldstart.report.answers import answers_section
 from coldstart.report.claims import targets_section
 from coldstart.report.content import Content
-from coldstart.report.document import Block, Facts, Mark, Paragraph, Section, Table, TableCell, Tone
-from coldstart.report.figures import draw_all
+from coldstart.report.document import Block, Facts, Mark, Paragraph, Picture, Section, Table, TableCell, Tone
 from coldstart.report.labels import PHASE_NAMES, percent_text, share_name, time_text
 from coldstart.units import format_bytes, format_ns
 
 _KINDS_SHOWN = 40
 
 
-def result_sections(content: Content) -> tuple[Section, ...]:
+def result_sections(content: Content, pictures: tuple[Picture, ...]) -> tuple[Section, ...]:
     """Everything measured, the answers first; sections with nothing to say are left out."""
     sections = (
         answers_section(content),
-        _figures(content),
+        Section(anchor="figures", title="Figures", blocks=pictures),
         targets_section(content),
         _cells(content),
         _phases(content),
@@ -31,10 +30,6 @@ def result_sections(content: Content) -> tuple[Section, ...]:
         _sums(content),
     )
     return tuple(section for section in sections if section.blocks)
-
-
-def _figures(content: Content) -> Section:
-    return Section(anchor="figures", title="Figures", blocks=draw_all(content))
 
 
 def _cells(content: Content) -> Section:
@@ -92,6 +87,8 @@ def _phase_text(summary: CellSummary, column: str) -> str:
     phase = summary.phases.get(column)
     if phase is None:
         return "—"
+    if not phase.mean.value:
+        return "none"
     return f"{time_text(phase.median)} · {percent_text(phase.share)}"
 
 

@@ -1,0 +1,54 @@
+"""``coldstart report``: folder in, path of index.html out."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+
+from coldstart.cli.report import command
+from coldstart.errors import MissingExtraError, UsageError
+from tests.unit.factories import RUN_ID, make_cell, make_manifest, make_samples
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    folder = tmp_path / "results" / RUN_ID
+    folder.mkdir(parents=True)
+    folder.joinpath("run.json").write_bytes(msgspec.json.encode(make_manifest()))
+    lines = [msgspec.json.encode(sample) + b"\n" for sample in make_samples([make_cell()], 2)]
+    folder.joinpath("samples.jsonl").write_bytes(b"".join(lines))
+    return folder.parent
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(command, [str(one) for one in arguments], catch_exceptions=False)
+
+
+def test_the_path_of_the_page_goes_to_standard_output(results: Path, tmp_path: Path) -> None:
+    done = invoke(RUN_ID, "--results", results, "-o", tmp_path / "out")
+    assert done.stdout == f"{tmp_path / 'out' / 'index.html'}\n"
+    assert (tmp_path / "out" / "index.html").is_file()
+
+
+def test_by_default_a_report_lies_under_reports(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert invoke(results / RUN_ID).stdout == f"reports/{RUN_ID}/index.html\n"
+
+
+def test_a_run_that_is_not_there_is_a_usage_error(results: Path) -> None:
+    with pytest.raises(UsageError, match=RUN_ID):
+        invoke("20261124", "--results", results)
+
+
+def test_no_run_at_all_is_a_usage_error() -> None:
+    assert invoke().exit_code == 2
+
+
+def test_a_missing_package_is_named_with_its_pip_line(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "matplotlib" else object())
+    with pytest.raises(MissingExtraError, match=r"pip install 'coldstart\[report\]'"):
+        invoke(RUN_ID, "--results", results)

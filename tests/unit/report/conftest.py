@@ -1,0 +1,20 @@
+"""One article-like run, analysed and rendered once for all tests that only read it."""
+
+from __future__ import annotations
+
+import pytest
+
+from coldstart.report.compose import compose
+from coldstart.report.content import Content, analyse
+from coldstart.report.document import Document
+from tests.unit.report.synthetic import article_frame, article_manifest
+
+
+@pytest.fixture(scope="session")
+def content() -> Content:
+    return analyse(article_manifest(), article_frame())
+
+
+@pytest.fixture(scope="session")
+def document(content: Content) -> Document:
+    return compose([content])

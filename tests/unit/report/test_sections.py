@@ -1,0 +1,195 @@
+"""What a report says: answers, verdicts, failures, sums, conditions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from coldstart.model.cell import Tier
+from coldstart.model.host import HostFacts
+from coldstart.model.image import Provenance
+from coldstart.model.run import RegistryFacts
+from coldstart.report.compose import compose
+from coldstart.report.content import Content, analyse
+from coldstart.report.document import Code, Document, Facts, Mark, Notice, Paragraph, Section, Table, Tone
+from coldstart.report.labels import TIMES
+from tests.unit import tidy
+from tests.unit.factories import MS, make_cell, make_host, make_image, make_manifest
+from tests.unit.report.synthetic import article_manifest
+
+WARM = make_cell(tier=Tier.WARM)
+
+
+def report(rows: list[dict[str, Any]], repaired: str | None = None, **fields: Any) -> Document:
+    """The document of hand-made rows."""
+    stamped = [{"started_at": "2026-11-24T05:15:30Z", **row} for row in rows]
+    return compose([analyse(make_manifest(**fields), tidy.frame(stamped), repaired)], draw=lambda _: ())
+
+
+def section(document: Document, anchor: str) -> Section:
+    return next(one for one in document.parts[0].sections if one.anchor == anchor)
+
+
+def tables(document: Document, anchor: str) -> list[Table]:
+    return [block for block in section(document, anchor).blocks if isinstance(block, Table)]
+
+
+def notices(document: Document) -> list[str]:
+    return [block.text for block in section(document, "answers").blocks if isinstance(block, Notice)]
+
+
+def facts(document: Document, anchor: str) -> dict[str, str]:
+    blocks = section(document, anchor).blocks
+    return {name: value for block in blocks if isinstance(block, Facts) for name, value in block.items}
+
+
+def test_the_answers_come_first(document: Document) -> None:
+    captions = [table.caption.partition(":")[0].partition(",")[0] for table in tables(document, "answers")]
+    assert captions == ["Where the time goes", "Fastest cell of each tier", "One factor at a time", "Targets"]
+
+
+def test_shares_of_a_tier_add_up_to_a_hundred_without_unpack(document: Document) -> None:
+    where = tables(document, "answers")[0]
+    shares = [[float(str(cell).removesuffix(" %")) for cell in row[3:]] for row in where.rows]
+    assert [sum(row) - row[1] for row in shares] == pytest.approx([100, 100, 100], abs=0.3)
+
+
+def test_the_fastest_is_compared_with_the_next_and_the_slowest() -> None:
+    other = make_cell(tier=Tier.WARM, runtime="crun")
+    rows = tidy.starts(WARM, *[120] * 6) + tidy.starts(other, *[100] * 6)
+    assert tables(report(rows), "answers")[1].rows == (
+        (
+            "warm",
+            "alpine · crun",
+            "100 ms (100 ms to 100 ms)",
+            "alpine · runc",
+            f"1.20{TIMES} (1.20 to 1.20)",
+            "alpine · runc",
+            f"1.20{TIMES} (1.20 to 1.20)",
+        ),
+    )
+
+
+def test_claims_whose_cells_disagree_are_counted(document: Document) -> None:
+    first = tables(document, "answers")[3].rows[0]
+    assert first[-1] == Mark("6 met, 2 missed", Tone.WARN)
+
+
+def test_each_verdict_stands_with_its_note(document: Document) -> None:
+    rows = tables(document, "targets")[0].rows
+    notes = {row[6] for row in rows if isinstance(row[5], Mark) and row[5].text == "not like for like"}
+    assert "claimed for engine containerd, measured on docker" in notes
+
+
+def test_an_experiment_without_targets_has_no_such_section() -> None:
+    anchors = [one.anchor for one in report(tidy.starts(WARM, 100)).parts[0].sections]
+    assert "targets" not in anchors
+
+
+def test_failures_are_noticed_and_listed_with_their_reason() -> None:
+    document = report([*tidy.starts(WARM, 100), tidy.failed(WARM, 1), tidy.failed(WARM, 2)])
+    assert notices(document) == ["2 of 3 trials failed; they are counted below and in no average."]
+    assert tables(document, "untimed")[0].rows == (("alpine · runc · warm", "never_ready", "synthetic", "2"),)
+
+
+def test_a_run_without_failures_says_so() -> None:
+    (block,) = section(report(tidy.starts(WARM, 100)), "untimed").blocks
+    assert block == Paragraph("None: every trial ended ok at its first attempt.")
+
+
+def test_only_so_many_kinds_of_failure_are_listed() -> None:
+    table = tables(report([tidy.failed(WARM, block, reason=f"r{block}") for block in range(60)]), "untimed")[0]
+    assert (len(table.rows), "40 of 60 kinds" in table.caption) == (40, True)
+
+
+def test_a_contaminated_run_is_noticed() -> None:
+    document = report([*tidy.starts(WARM, 100), tidy.failed(WARM, 0, "not_quiet")])
+    assert notices(document)[0].startswith("Contaminated: 1 of 2 trials")
+
+
+def test_broken_sums_are_noticed() -> None:
+    document = report([tidy.row(WARM, gap_ns=5)])
+    assert notices(document) == ["1 starts have phases that do not add up."]
+    assert facts(document, "sums")["end-to-end = pull + create + init + readiness + gap"] == "broken in 1 of 1 starts"
+
+
+def test_sums_that_hold_are_said_to(document: Document) -> None:
+    held = "exact, to the nanosecond, in all 478 starts"
+    assert [value for value in facts(document, "sums").values() if value == held] == [held, held]
+
+
+def test_a_repair_is_noticed() -> None:
+    assert notices(report(tidy.starts(WARM, 100), repaired="one line")) == ["The samples file was repaired: one line"]
+
+
+def test_a_run_that_measured_nothing_says_so_and_keeps_its_conditions() -> None:
+    document = report([tidy.failed(WARM)])
+    assert notices(document)[0] == "Nothing was measured: no trial of this run ended ok."
+    assert "host" in {one.anchor for one in document.parts[0].sections}
+
+
+def test_a_run_without_a_trial_has_a_report() -> None:
+    assert notices(report([]))[0].startswith("Nothing was measured")
+
+
+def test_a_phase_that_did_not_happen_is_none_and_one_unseen_is_a_dash() -> None:
+    row = tables(report([tidy.row(WARM)]), "phases")[0].rows[0]
+    assert (row[1], row[2]) == ("none", "—")
+
+
+def test_the_command_is_quoted_for_a_shell() -> None:
+    document = report(tidy.starts(WARM, 100), argv=("coldstart", "run", "--image", "a b;rm", "-n", "3"))
+    assert section(document, "repeat").blocks[0] == Code("coldstart run --image 'a b;rm' -n 3")
+
+
+def test_the_seed_stands_by_the_command() -> None:
+    text = section(report(tidy.starts(WARM, 100), seed=4711), "repeat").blocks[1]
+    assert isinstance(text, Paragraph)
+    assert "--seed 4711" in text.text
+
+
+def test_notes_of_the_run_are_shown() -> None:
+    assert section(report([], notes=("egress was open",)), "repeat").blocks[2] == Paragraph("Note: egress was open")
+
+
+def test_long_package_lists_are_cut_and_counted() -> None:
+    packages = tuple(f"p{index}=1" for index in range(25))
+    image = make_image(provenance=(Provenance(what="base", source="apt", packages=packages),))
+    text = facts(report([], images=(image,)), "images")["hello/alpine: base"]
+    assert text.startswith("apt; 25 packages: p0=1, ")
+    assert text.endswith("p9=1 and 15 more, listed in run.json")
+
+
+def test_an_image_of_unknown_origin_says_so() -> None:
+    table = tables(report([], images=(make_image(provenance=()),)), "images")[0]
+    assert table.rows[0][6] == "not recorded"
+
+
+def test_a_local_link_is_explained() -> None:
+    assert "shares the machine (local link)" in facts(report([]), "method")["link"]
+
+
+def test_another_link_is_named() -> None:
+    registry = RegistryFacts(address="r:5000", version=None, link="1 Gbit/s Ethernet", cache_state="warm")
+    assert facts(report([], registry=registry), "method")["link"] == "The registry is reached over: 1 Gbit/s Ethernet."
+
+
+@pytest.mark.parametrize(
+    ("journal", "text"), [(True, "with journal"), (False, "without journal"), (None, "journal unknown")]
+)
+def test_the_journal_is_known_or_said_not_to_be(journal: bool | None, text: str) -> None:
+    host: HostFacts = make_host(filesystem_journal=journal)
+    assert facts(report([], host=host), "host")["storage"].endswith(text)
+
+
+def test_several_runs_stand_in_one_report_with_figures_of_their_own(content: Content) -> None:
+    other = analyse(article_manifest(run_id="other/../run"), content.frame)
+    document = compose([content, other])
+    names = {document.figure_name(part, picture) for part in document.parts for picture in part.pictures}
+    assert (len(names), "other_.._run-phases" in names) == (10, True)
+
+
+def test_cells_of_hundreds_are_all_in_the_table() -> None:
+    rows = [tidy.row(make_cell(variant=f"v{index}", tier=Tier.WARM), e2e_ns=MS * (index + 1)) for index in range(300)]
+    assert len(tables(report(rows), "cells")[0].rows) == 300
