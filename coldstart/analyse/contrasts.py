@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
@@ -13,6 +14,8 @@ from coldstart.analyse.cells import CellSummary
 from coldstart.analyse.compare import paired_effect, paired_ratio
 from coldstart.analyse.estimate import Estimate
 from coldstart.model.cell import Cell
+
+BlockTimes: TypeAlias = "dict[Cell, pd.Series[float]]"
 
 
 class Ranking(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,14 +43,21 @@ class FactorRatio(msgspec.Struct, frozen=True, kw_only=True):
     ratio: Estimate
 
 
-def cell_ratio(frame: pd.DataFrame, cell: Cell, against: Cell, column: str = "e2e_ns") -> Estimate | None:
+def block_times(frame: pd.DataFrame, column: str = "e2e_ns") -> BlockTimes:
+    """What each cell took in each block that timed it, in one pass over a tidy frame."""
+    groups = frames.by_cell(frames.timed(frame))
+    return {cell: rows.dropna(subset=[column]).groupby("block")[column].last() for cell, rows in groups}
+
+
+def cell_ratio(times: BlockTimes, cell: Cell, against: Cell) -> Estimate | None:
     """How many times as long ``cell`` takes as ``against``; ``None`` if no block timed both.
 
     Raises:
         ValueError: a value is not positive.
     """
-    rows = frames.timed(frame)
-    pairs = pd.concat([_per_block(rows, against, column), _per_block(rows, cell, column)], axis=1, join="inner")
+    if cell not in times or against not in times:
+        return None
+    pairs = pd.concat([times[against], times[cell]], axis=1, join="inner")
     if pairs.empty:
         return None
     return paired_ratio(pairs.iloc[:, 0].to_numpy(dtype=np.float64), pairs.iloc[:, 1].to_numpy(dtype=np.float64))
@@ -60,7 +70,8 @@ def rank(frame: pd.DataFrame, summaries: Sequence[CellSummary]) -> tuple[Ranking
         if summary.ok:
             cell = summary.cell
             groups.setdefault((cell.tier, cell.engine, cell.workload, cell.network), []).append(summary)
-    return tuple(_ranking(frame, group) for group in groups.values() if len(group) > 1)
+    times = block_times(frame)
+    return tuple(_ranking(times, group) for group in groups.values() if len(group) > 1)
 
 
 def factor_ratios(frame: pd.DataFrame, factor: str) -> tuple[FactorRatio, ...]:
@@ -104,15 +115,10 @@ def _ratios_of_tier(table: pd.DataFrame, factor: str, tier: str, others: list[st
     return found
 
 
-def _ranking(frame: pd.DataFrame, group: list[CellSummary]) -> Ranking:
+def _ranking(times: BlockTimes, group: list[CellSummary]) -> Ranking:
     ordered = sorted(group, key=lambda summary: summary.phases["e2e_ns"].median.value)
     best = ordered[0].cell
     return Ranking(
         cells=tuple(ordered),
-        ratios=tuple(cell_ratio(frame, summary.cell, best) for summary in ordered[1:]),
+        ratios=tuple(cell_ratio(times, summary.cell, best) for summary in ordered[1:]),
     )
-
-
-def _per_block(rows: pd.DataFrame, cell: Cell, column: str) -> pd.Series[float]:
-    chosen = np.logical_and.reduce([rows[name] == str(getattr(cell, name)) for name in frames.CELL_COLUMNS])
-    return rows[chosen].dropna(subset=[column]).groupby("block")[column].last()

@@ -8,7 +8,7 @@ import msgspec
 import pandas as pd
 
 from coldstart.analyse import frames
-from coldstart.analyse.contrasts import cell_ratio
+from coldstart.analyse.contrasts import BlockTimes, block_times, cell_ratio
 from coldstart.analyse.estimate import Estimate, exact, mean_interval, median_interval
 from coldstart.model.cell import Cell
 from coldstart.model.image import Image
@@ -68,7 +68,8 @@ def judge_ratio(target: Target, frame: pd.DataFrame) -> tuple[Judgement, ...]:
     if not pairs:
         wanted = f"{describe(target.applies_to)} against {describe(target.against)}"
         return (_not_measured(target, f"no two cells of this run are {wanted}, all else equal"),)
-    return tuple(_judge_pair(target, cell, other, frame) for cell, other in pairs)
+    times = block_times(frame, target.metric)
+    return tuple(_judge_pair(target, cell, other, times) for cell, other in pairs)
 
 
 def judge_images(target: Target, images: Sequence[Image]) -> tuple[Judgement, ...]:
@@ -100,10 +101,10 @@ def _judge_time(target: Target, cell: Cell, rows: pd.DataFrame) -> Judgement:
     )
 
 
-def _judge_pair(target: Target, cell: Cell, other: Cell, frame: pd.DataFrame) -> Judgement:
+def _judge_pair(target: Target, cell: Cell, other: Cell, times: BlockTimes) -> Judgement:
     assert target.against is not None
     try:
-        measured = cell_ratio(frame, cell, other, target.metric)
+        measured = cell_ratio(times, cell, other)
     except ValueError as error:
         return Judgement(target=target, cell=cell, against=other, verdict=Verdict.NOT_MEASURED, note=str(error))
     if measured is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coldstart.analyse.cells import summarise
-from coldstart.analyse.contrasts import cell_ratio, factor_ratios, rank
+from coldstart.analyse.contrasts import block_times, cell_ratio, factor_ratios, rank
 from coldstart.model.cell import Tier
 from tests.unit.factories import MS, make_cell
 from tests.unit.tidy import failed, frame, row, starts
@@ -16,25 +16,25 @@ CRUN = make_cell(tier=Tier.WARM, runtime="crun")
 
 def test_a_ratio_pairs_starts_of_the_same_block_whatever_their_order() -> None:
     rows = starts(RUNC, 100, 200, 400) + list(reversed(starts(CRUN, 50, 100, 200)))
-    found = cell_ratio(frame(rows), CRUN, RUNC)
+    found = cell_ratio(block_times(frame(rows)), CRUN, RUNC)
     assert found is not None
     assert (round(found.value, 9), found.n) == (0.5, 3)
 
 
 def test_a_block_that_timed_only_one_cell_makes_no_pair() -> None:
     rows = [*starts(RUNC, 100, 100), row(CRUN, 0, 50 * MS), failed(CRUN, 1)]
-    found = cell_ratio(frame(rows), CRUN, RUNC)
+    found = cell_ratio(block_times(frame(rows)), CRUN, RUNC)
     assert found is not None
     assert found.n == 1
 
 
 def test_cells_that_share_no_block_have_no_ratio() -> None:
-    assert cell_ratio(frame([row(RUNC, 0), row(CRUN, 1)]), CRUN, RUNC) is None
+    assert cell_ratio(block_times(frame([row(RUNC, 0), row(CRUN, 1)])), CRUN, RUNC) is None
 
 
 def test_a_ratio_can_be_of_any_phase() -> None:
     rows = [row(RUNC, init_ns=40), row(CRUN, init_ns=10)]
-    found = cell_ratio(frame(rows), CRUN, RUNC, "init_ns")
+    found = cell_ratio(block_times(frame(rows), "init_ns"), CRUN, RUNC)
     assert found is not None
     assert found.value == pytest.approx(0.25)
 

@@ -6,7 +6,8 @@ import pytest
 
 from coldstart.report.compose import compose
 from coldstart.report.content import Content, analyse
-from coldstart.report.document import Document
+from coldstart.report.document import Document, Picture
+from coldstart.report.figures import draw_all
 from tests.unit.report.synthetic import article_frame, article_manifest
 
 
@@ -16,5 +17,10 @@ def content() -> Content:
 
 
 @pytest.fixture(scope="session")
-def document(content: Content) -> Document:
-    return compose([content])
+def pictures(content: Content) -> tuple[Picture, ...]:
+    return draw_all(content)
+
+
+@pytest.fixture(scope="session")
+def document(content: Content, pictures: tuple[Picture, ...]) -> Document:
+    return compose([content], draw=lambda _: pictures)

@@ -12,7 +12,7 @@ from coldstart.model.image import Provenance
 from coldstart.model.run import RegistryFacts
 from coldstart.report.compose import compose
 from coldstart.report.content import Content, analyse
-from coldstart.report.document import Code, Document, Facts, Mark, Notice, Paragraph, Section, Table, Tone
+from coldstart.report.document import Code, Document, Facts, Mark, Notice, Paragraph, Picture, Section, Table, Tone
 from coldstart.report.labels import TIMES
 from tests.unit import tidy
 from tests.unit.factories import MS, make_cell, make_host, make_image, make_manifest
@@ -183,9 +183,11 @@ def test_the_journal_is_known_or_said_not_to_be(journal: bool | None, text: str)
     assert facts(report([], host=host), "host")["storage"].endswith(text)
 
 
-def test_several_runs_stand_in_one_report_with_figures_of_their_own(content: Content) -> None:
+def test_several_runs_stand_in_one_report_with_figures_of_their_own(
+    content: Content, pictures: tuple[Picture, ...]
+) -> None:
     other = analyse(article_manifest(run_id="other/../run"), content.frame)
-    document = compose([content, other])
+    document = compose([content, other], draw=lambda _: pictures)
     names = {document.figure_name(part, picture) for part in document.parts for picture in part.pictures}
     assert (len(names), "other_.._run-phases" in names) == (10, True)
 
