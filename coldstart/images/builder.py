@@ -189,15 +189,14 @@ def _names(image: dict[str, Any]) -> list[str]:
 
 
 def _remove_images(client: docker.APIClient, is_doomed: Callable[[dict[str, Any]], bool]) -> None:
-    """Remove them, children before parents: passes over the list until one removes nothing."""
-    removed = True
-    while removed:
-        removed = False
-        for image in filter(is_doomed, client.images(all=True)):
+    """Remove them, children before parents: passes over the list until one changes nothing."""
+    before: list[dict[str, Any]] = []
+    while (doomed := [image for image in client.images(all=True) if is_doomed(image)]) != before:
+        before = doomed
+        for image in doomed:
             for name in _names(image) or [image["Id"]]:
                 with _refusal_is_fine():
                     client.remove_image(name)
-                    removed = True
 
 
 @contextmanager

@@ -47,6 +47,8 @@ def engine_client(url: str) -> Iterator[docker.APIClient]:
         EngineUnreachableError: nobody answers there.
         ImageBuildError: the engine refused a request.
     """
+    if url.startswith("unix://") and not Path(url.removeprefix("unix://")).exists():
+        raise EngineUnreachableError(f"no engine answers at {url}: there is no such socket. Is it running?")
     tls = kwargs_from_env().get("tls", False) if url == os.environ.get("DOCKER_HOST") else False
     try:
         client = docker.APIClient(base_url=url, version="auto", timeout=_TIMEOUT_S, tls=tls)

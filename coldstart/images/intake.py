@@ -43,7 +43,8 @@ _DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 _ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 _PATH_PREFIXES = ("/", "./", "../", "~")
 _REFERENCE = re.compile(
-    r"(?P<name>[a-zA-Z0-9][a-zA-Z0-9._/:-]*?)(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+    r"[a-z0-9][\w.-]*(?::\d+(?=/))?(?:/[\w.-]+)*(?::\w[\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?",
+    re.ASCII | re.IGNORECASE,
 )
 
 

@@ -1,0 +1,161 @@
+"""Where a reference is looked for, in which order, and what is said when it is nowhere."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from coldstart.errors import UsageError
+from coldstart.images import intake
+from coldstart.images.archive import write_archive
+from coldstart.images.host import ImageHost
+from coldstart.images.intake import Origin, archive_source, names_of, resolve
+from coldstart.images.layers import new_layer
+
+REGISTRY = "198.18.0.2:5000"
+
+
+def _never(reference: str) -> bool:
+    raise AssertionError(f"the local Docker was asked for {reference}")
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    with new_layer(tmp_path / "layer") as writer:
+        writer.add_file("f", b"x")
+    path = tmp_path / "app.tar"
+    write_archive(path, tag="t:1", platform="linux/amd64", layers=[(tmp_path / "layer", "m")], config={})
+    return path
+
+
+def test_the_testbeds_own_registry_comes_first() -> None:
+    assert resolve(f"{REGISTRY}/coldstart/hello:alpine", REGISTRY, _never) is Origin.TESTBED
+
+
+def test_a_path_is_never_looked_for_elsewhere(archive: Path) -> None:
+    assert resolve(str(archive), REGISTRY, _never) is Origin.ARCHIVE
+
+
+@pytest.mark.parametrize("reference", ["./none", "/none", "~/none-here", "app.tar", "app.tar.gz", "app.tgz"])
+def test_a_path_that_is_not_there_is_named(reference: str) -> None:
+    with pytest.raises(UsageError, match=f"{reference}: there is no such file"):
+        resolve(reference, REGISTRY, _never)
+
+
+def test_a_folder_with_an_oci_layout_is_an_archive_under_a_plain_name_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "oci-layout").touch()
+    monkeypatch.chdir(tmp_path)
+    assert resolve("app", REGISTRY, _never) is Origin.ARCHIVE
+
+
+def test_a_plain_folder_does_not_hide_an_image_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "nginx").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert resolve("nginx", REGISTRY, lambda _: False) is Origin.REGISTRY
+
+
+@pytest.mark.parametrize(("has", "origin"), [(True, Origin.LOCAL_DOCKER), (False, Origin.REGISTRY)])
+def test_a_local_image_comes_before_a_registrys(has: bool, origin: Origin) -> None:
+    assert resolve("nginx:1.27", REGISTRY, lambda _: has) is origin
+
+
+@pytest.mark.parametrize("reference", ["a b", "-x", "a@sha256:short", "a:", "ä"])
+def test_what_is_no_reference_is_told(reference: str) -> None:
+    with pytest.raises(UsageError, match="is no image reference"):
+        resolve(reference, REGISTRY, _never)
+
+
+@pytest.mark.parametrize("reference", ["", "  "])
+def test_an_empty_reference_is_told_before_anything_is_asked(reference: str, tmp_path: Path) -> None:
+    host = ImageHost(
+        docker_socket="unix:///nonexistent", registry_address=None, registry_netns=None, cache=tmp_path / "c"
+    )
+    with pytest.raises(UsageError, match="--image is empty"):
+        intake.take_in(host, reference, None, lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("reference", "names"),
+    [
+        ("nginx", ("nginx", "image")),
+        ("r:5000/Team/My_App:V1", ("my_app", "v1")),
+        (f"r/app@sha256:{'a' * 64}", ("app", "image")),
+        (f"r/app:2@sha256:{'a' * 64}", ("app", "2")),
+        ("/tmp/My App.tar.gz", ("my-app", "image")),
+        ("./app.tgz", ("app", "image")),
+        ("./---.tar", ("image", "image")),
+    ],
+)
+def test_workload_and_variant_are_named_after_the_reference(reference: str, names: tuple[str, str]) -> None:
+    assert names_of(reference) == names
+
+
+def test_a_docker_archive_is_known_by_its_manifest(archive: Path, tmp_path: Path) -> None:
+    assert archive_source(archive, tmp_path) == f"docker-archive:{archive}"
+
+
+def test_a_gzipped_archive_is_unpacked_first(archive: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "app.tar.gz"
+    packed.write_bytes(gzip.compress(archive.read_bytes()))
+    plain = archive_source(packed, tmp_path).removeprefix("docker-archive:")
+    assert Path(plain).read_bytes() == archive.read_bytes()
+
+
+def test_an_oci_archive_is_known_by_its_layout(tmp_path: Path) -> None:
+    with new_layer(tmp_path / "oci.tar") as writer:
+        writer.add_file("oci-layout", b"{}")
+    assert archive_source(tmp_path / "oci.tar", tmp_path) == f"oci-archive:{tmp_path / 'oci.tar'}"
+
+
+def test_an_oci_layout_is_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "oci-layout").touch()
+    assert archive_source(tmp_path, tmp_path) == f"oci:{tmp_path}"
+
+
+def test_a_plain_folder_is_no_image(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not an OCI layout"):
+        archive_source(tmp_path, tmp_path)
+
+
+def test_an_archive_of_several_images_is_refused(tmp_path: Path) -> None:
+    with new_layer(tmp_path / "two.tar") as writer:
+        writer.add_file("manifest.json", json.dumps([{}, {}]).encode())
+    with pytest.raises(UsageError, match="it holds 2 images"):
+        archive_source(tmp_path / "two.tar", tmp_path)
+
+
+def test_a_tar_of_anything_else_is_no_image(tmp_path: Path) -> None:
+    with new_layer(tmp_path / "x.tar") as writer:
+        writer.add_file("readme", b"")
+    with pytest.raises(UsageError, match="neither a docker archive"):
+        archive_source(tmp_path / "x.tar", tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"junk" * 400, b"\x1f\x8b junk", gzip.compress(b"x" * 9999)[:-12]])
+def test_a_damaged_archive_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "bad.tar"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=r"bad\.tar: not a readable tar"):
+        archive_source(path, tmp_path)
+
+
+def test_an_archive_with_a_broken_manifest_is_named(tmp_path: Path) -> None:
+    with new_layer(tmp_path / "m.tar") as writer:
+        writer.add_file("manifest.json", b"{")
+    with pytest.raises(UsageError, match=r"m\.tar"):
+        archive_source(tmp_path / "m.tar", tmp_path)
+
+
+def test_no_docker_of_ones_own_has_no_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+    assert not intake.has_local_image("nginx")
+
+
+def test_a_file_is_named_in_results_without_its_folders() -> None:
+    assert intake._shown("/home/me/app.tar", Origin.ARCHIVE) == "app.tar"
