@@ -86,3 +86,11 @@ def test_a_fetch_that_brings_nothing_is_an_error(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(processes, "run", lambda *_, **__: "")
     with pytest.raises(ImageBuildError, match="no archive"):
         upstream.fetch(upstream.UPSTREAM["slim"], tmp_path / "a.tar", tag="t:1", platform="linux/amd64")
+
+
+def test_a_base_pinned_without_a_tag_is_named_without_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.tar").touch()
+    monkeypatch.setattr(processes, "run", lambda *_, **__: "")
+    base = upstream.UPSTREAM["distroless"]
+    provenance = upstream.fetch(base, tmp_path / "a.tar", tag="t:1", platform="linux/amd64")
+    assert provenance.what == "gcr.io/distroless/static-debian12"
