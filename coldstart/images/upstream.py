@@ -1,8 +1,8 @@
 """Bases from their publishers, by digest, where a registry can be reached.
 
-Each digest was found pinned, beside this name, in public files of several projects (golang in three, the others in more);
-none could be fetched where this was written. A digest cannot be forged: the registry delivers exactly that content or
-nothing, and content for another platform than asked is refused (`coldstart.images.bases`).
+Each digest was found pinned beside its name in public files of several projects; none could be fetched where this was
+written. A digest cannot be forged: the registry delivers exactly that content or nothing, and content for another
+platform than asked is refused (`coldstart.images.bases`).
 """
 
 from __future__ import annotations
