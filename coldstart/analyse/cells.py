@@ -9,9 +9,7 @@ import pandas as pd
 from coldstart.analyse import frames
 from coldstart.analyse.estimate import Estimate, mean_interval, median_interval, quartiles
 from coldstart.model.cell import Cell
-from coldstart.model.sample import Outcome
-
-CONTAMINATED_ABOVE = 0.10  # METHOD: above this share of requeued trials a run is contaminated
+from coldstart.model.sample import CONTAMINATED_ABOVE, Outcome
 
 
 class PhaseSummary(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,8 +6,7 @@ import msgspec
 import pandas as pd
 
 from coldstart.analyse import frames
-from coldstart.analyse.cells import CONTAMINATED_ABOVE
-from coldstart.model.sample import Outcome
+from coldstart.model.sample import CONTAMINATED_ABOVE, Outcome
 from coldstart.model.timeline import ADDENDS, PULL_PARTS
 
 
@@ -30,7 +29,7 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def contaminated(self) -> bool:
-        """More than a tenth of the trials had to be repeated (METHOD, experiment design)."""
+        """More than a tenth of the trials had to be repeated."""
         return self.requeued > CONTAMINATED_ABOVE * self.attempts
 
 

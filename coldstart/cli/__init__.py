@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
+import signal
 import sys
 
 import click
@@ -51,11 +52,12 @@ def root() -> None:
 
 def main() -> None:
     """Run the command line and exit with the code of `coldstart.errors`."""
+    for number in (signal.SIGTERM, signal.SIGHUP):  # whoever ends us, what we started is taken down
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup's choice stays
+            signal.signal(number, _interrupt)
     try:
         code = root.main(prog_name="coldstart", standalone_mode=False)
-    except click.exceptions.Abort:
-        code = EXIT_INTERRUPTED
-    except KeyboardInterrupt:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         code = EXIT_INTERRUPTED
     except click.ClickException as error:
         error.show()
@@ -72,3 +74,7 @@ def main() -> None:
         )
         code = EXIT_ENVIRONMENT
     sys.exit(code)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt

@@ -8,20 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from coldstart.cli._options import bases_option
 from coldstart.units import format_bytes
 
 if TYPE_CHECKING:
     from coldstart.images.host import ImageHost
     from coldstart.model.image import Image
-
-_SOURCES = ("auto", "upstream", "packages")
-_bases = click.option(
-    "--bases",
-    type=click.Choice(_SOURCES),
-    default="auto",
-    show_default=True,
-    help="Where base images come from; auto: from upstream where a registry can be reached, else from packages.",
-)
 
 
 @click.group()
@@ -31,7 +23,7 @@ def command() -> None:
 
 @command.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Everything, as a JSON array with an object an image.")
-@_bases
+@bases_option
 def list_images(as_json: bool, bases: str) -> None:
     """Show every variant, built or not, with its sizes and provenance."""
     import msgspec  # noqa: PLC0415  --help need not pay for it
@@ -57,12 +49,12 @@ def list_images(as_json: bool, bases: str) -> None:
 @command.command()
 @click.option("--workload", "workloads", help="Only these (comma list); default: all.")
 @click.option("--variant", "variants", help="Only these variants (comma list); default: all a workload has.")
-@_bases
+@bases_option
 def build(workloads: str | None, variants: str | None, bases: str) -> None:
     """Build what is not built yet, push it to the testbed's registry, leave nothing in its engine."""
-    from coldstart.cli._engine import open_place  # noqa: PLC0415  --help need not pay for it
     from coldstart.images.bases import BaseSource  # noqa: PLC0415
     from coldstart.images.build import ensure_images  # noqa: PLC0415
+    from coldstart.runner.place import open_place  # noqa: PLC0415  --help need not pay for it
 
     wanted = choose(_names(workloads), _names(variants))
     with open_place(("docker",), asked_for=False, purpose="images build", progress=_say) as place:
@@ -98,9 +90,9 @@ def _present_host() -> ImageHost:
     Raises:
         TestbedError: there is neither.
     """
-    from coldstart.cli._engine import DEFAULT_DOCKER_HOST, image_host  # noqa: PLC0415
     from coldstart.errors import TestbedError  # noqa: PLC0415
     from coldstart.images.host import ImageHost  # noqa: PLC0415
+    from coldstart.runner.place import DEFAULT_DOCKER_HOST, image_host  # noqa: PLC0415
     from coldstart.testbed import lifecycle  # noqa: PLC0415
     from coldstart.testbed.config import TestbedConfig  # noqa: PLC0415
 

@@ -138,7 +138,7 @@ class Engine(Protocol):
         """What the log gained since ``mark``."""
 
     def close(self) -> None:
-        """Give back connections; containers and images stay."""
+        """Give back connections and, on an engine that is not ours alone, the images that only we brought there."""
 
 
 class EngineAddress(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ pull, is ever removed.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -243,7 +244,11 @@ class DockerEngine:
             return log.read()
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection; a user's engine is left without the images it did not have."""
+        if Capability.PRIVATE not in self.capabilities:
+            for image_id in tuple(self._pulled):
+                with contextlib.suppress(EngineError, EngineUnreachableError):
+                    self._remove_image(image_id)
         self._connection.close()
 
     def _capabilities(self) -> frozenset[Capability]:

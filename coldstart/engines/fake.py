@@ -114,8 +114,7 @@ class FakeEngine:
 
     name = NAME
     capabilities = frozenset({Capability.PULL, Capability.PRIVATE, Capability.LAYER_LOG, Capability.CONTAINER_ADDRESS})
-
-    data_root = None
+    data_root: Path | None = None
 
     def __init__(self, where: str = "testbed", delays: Delays | None = None) -> None:
         self._where = where
@@ -160,6 +159,7 @@ class FakeEngine:
         start_ns = time.monotonic_ns()
         events = []
         for layer in image.layers:
+            assert layer.digest is not None  # ours all have one
             short = layer.digest.removeprefix("sha256:")[:12]
             if image.image_id in self._present:
                 events.append(LayerEvent(time.monotonic_ns(), short, "Already exists"))

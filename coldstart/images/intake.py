@@ -36,7 +36,7 @@ from coldstart.images.recipe import Progress
 from coldstart.images.registry import Registry
 from coldstart.images.upstream import platform_options
 from coldstart.images.workspace import work_folder
-from coldstart.model.image import Image, Provenance
+from coldstart.model.image import Image, Layer, Provenance
 
 _NAMESPACE = "coldstart-intake"
 _DEFAULT_SOCKET = "unix:///var/run/docker.sock"
@@ -189,25 +189,37 @@ def _from_testbed(host: ImageHost, reference: str, platform: str) -> Image:
 
 
 def _from_engine(client: docker.APIClient, reference: str, platform: str | None, progress: Progress) -> Image:
-    """An image of the engine under test, pulled there if it has none: its registry is not ours to read."""
+    """An image of the engine under test: its registry is not ours to read, so layers are known by their diff IDs.
+
+    One that has to be pulled to be looked at is removed again: the engine is left as it was until the first start.
+    """
     if _REFERENCE.fullmatch(reference) is None:
         raise UsageError(
             f"--image {reference!r}: this engine takes images by name only; load an archive into it first."
         )
+    is_new = False
     try:
         found = client.inspect_image(reference)  # type: ignore[no-untyped-call]
     except docker.errors.ImageNotFound:
-        progress(f"pulling {reference}")
+        progress(f"pulling {reference}, to see what it consists of")
         _pull(client, reference, platform)
-        found = client.inspect_image(reference)  # type: ignore[no-untyped-call]
+        found, is_new = client.inspect_image(reference), True  # type: ignore[no-untyped-call]
+    pinned = next((name for name in found.get("RepoDigests") or () if name.partition("@")[2]), None)
+    if is_new:
+        client.remove_image(reference)
     workload, variant = names_of(reference)
     return Image(
         workload=workload,
         variant=variant,
-        reference=reference,
+        reference=pinned or reference,
         image_id=found["Id"],
         platform=platforms.normalize(found["Os"], found["Architecture"], found.get("Variant")),
-        provenance=(Provenance(what=reference, source=", ".join(found.get("RepoDigests") or ()) or "this engine"),),
+        digest=pinned.partition("@")[2] if pinned else None,
+        layers=tuple(
+            Layer(digest=None, diff_id=diff_id, compressed_bytes=None)
+            for diff_id in (found.get("RootFS") or {}).get("Layers") or ()
+        ),
+        provenance=(Provenance(what=reference, source=pinned or "this engine"),),
     )
 
 

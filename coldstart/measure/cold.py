@@ -157,8 +157,8 @@ def _doubt_present(proof: ColdProof) -> str | None:
     return None
 
 
-def _blob_digests(image: Image) -> dict[str, int]:
-    return {layer.digest: layer.compressed_bytes for layer in image.layers}
+def _blob_digests(image: Image) -> dict[str | None, int]:
+    return {layer.digest: layer.compressed_bytes or 0 for layer in image.layers}
 
 
 def _blob_bytes(image: Image) -> int:

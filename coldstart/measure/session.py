@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 
 import msgspec
 
@@ -49,7 +49,7 @@ def measure(
     stop: Callable[[], bool] = lambda: False,
     announce: Callable[[Trial], None] = lambda _trial: None,
     clock: Callable[[], int] = time.monotonic_ns,
-) -> Iterator[Sample]:
+) -> Generator[Sample]:
     """Run the trials of ``blocks``; each sample is yielded as its trial ends, and only then the next one begins.
 
     ``announce`` is told of each trial before it begins, and ``stop`` asked whether to go on. With a deadline (ns of

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True):
     """One layer: ``digest`` names its compressed blob, ``diff_id`` its unpacked tar.
 
-    ``unpacked_bytes`` is the sum of its files' sizes and ``files`` the number of tar members;
-    ``None`` where the blob was never seen by us.
+    ``digest`` and ``compressed_bytes`` are ``None`` where the manifest was never seen by us. ``unpacked_bytes`` is the
+    sum of its files' sizes and ``files`` the number of tar members; ``None`` where the blob was never seen.
     """
 
-    digest: str
+    digest: str | None
     diff_id: str
-    compressed_bytes: int
+    compressed_bytes: int | None
     unpacked_bytes: int | None = None
     files: int | None = None
 
@@ -49,21 +51,24 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     provenance: tuple[Provenance, ...] = ()
 
     @property
+    def can_be_pulled(self) -> bool:
+        """Whether some registry has it."""
+        return self.digest is not None
+
+    @property
     def compressed_bytes(self) -> int | None:
-        """Bytes of its layers as a registry serves them; ``None`` if it was never in one."""
-        return sum(layer.compressed_bytes for layer in self.layers) if self.digest else None
+        """Bytes of its layers as a registry serves them; ``None`` if it was never in one, or any layer is unknown."""
+        return _total(layer.compressed_bytes for layer in self.layers) if self.can_be_pulled else None
 
     @property
     def unpacked_bytes(self) -> int | None:
         """Bytes of its files, over all layers; ``None`` if any layer is unknown."""
-        sizes = [layer.unpacked_bytes for layer in self.layers]
-        return sum(size for size in sizes if size is not None) if sizes and None not in sizes else None
+        return _total(layer.unpacked_bytes for layer in self.layers)
 
     @property
     def files(self) -> int | None:
         """Members of its layers' tars; ``None`` if any layer is unknown."""
-        counts = [layer.files for layer in self.layers]
-        return sum(count for count in counts if count is not None) if counts and None not in counts else None
+        return _total(layer.files for layer in self.layers)
 
     @property
     def blob_bytes(self) -> int | None:
@@ -71,3 +76,8 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
         if self.compressed_bytes is None or self.config_bytes is None:
             return None
         return self.compressed_bytes + self.config_bytes
+
+
+def _total(values: Iterable[int | None]) -> int | None:
+    known = list(values)
+    return sum(value for value in known if value is not None) if known and None not in known else None

@@ -81,6 +81,10 @@ class Outcome(StrEnum):
         return self in {Outcome.NOT_COLD, Outcome.NOT_QUIET}
 
 
+CONTAMINATED_ABOVE = 0.10
+"""Above this share of requeued trials a cell or a run is contaminated."""
+
+
 class ColdProof(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The evidence for a tier, as observed; ``None`` is what nobody could see.
 

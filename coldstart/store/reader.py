@@ -86,6 +86,18 @@ def find_run(path_or_id: str | os.PathLike[str], results_dir: Path = DEFAULT_RES
     raise UsageError(f"no run {text!r}: neither a folder nor an ID under {results_dir}. {hint}")
 
 
+def newest_run(results_dir: Path = DEFAULT_RESULTS) -> Path:
+    """The folder of the run that was begun last: IDs begin with their time.
+
+    Raises:
+        UsageError: there are no runs.
+    """
+    runs = sorted(entry.parent for entry in results_dir.glob(f"*/{MANIFEST_NAME}"))
+    if not runs:
+        raise UsageError(f"there are no runs under {results_dir}; measure with: coldstart run")
+    return runs[-1]
+
+
 def read_manifest(run_dir: Path, migrations: Registry = MIGRATIONS) -> Manifest:
     """Read and migrate ``run.json``.
 

@@ -135,7 +135,7 @@ class TestbedConfig(msgspec.Struct, frozen=True, kw_only=True):
             refuse_hidden_place(data_root, "--data-root")
         return cls(
             root=Path(environ.get("COLDSTART_STATE_DIR") or DEFAULT_ROOT),
-            cache=Path(environ.get("COLDSTART_CACHE_DIR") or DEFAULT_CACHE),
+            cache=Path(environ.get("COLDSTART_CACHE_DIR") or _default_cache(environ)),
             runtimes=dict(runtimes or {}),
             data_root=data_root,
             registry=None if registry is None else _checked_address(registry),
@@ -237,6 +237,13 @@ def refuse_hidden_place(path: Path, asked_by: str) -> None:
     for hidden in ("/run", "/etc", "/opt", "/proc", "/sys", "/dev"):
         if path.is_relative_to(os.path.realpath(hidden)):
             raise UsageError(f"{asked_by} {path}: the testbed's engine has its own {hidden}. Choose another place.")
+
+
+def _default_cache(environ: Mapping[str, str]) -> Path:
+    """The machine's for root; for anybody else, who can only measure an engine of their own, theirs."""
+    if os.geteuid() == 0:
+        return DEFAULT_CACHE
+    return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "coldstart"
 
 
 def _checked_address(registry: str) -> str:

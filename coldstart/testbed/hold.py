@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
 import pwd
+import socket
+import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -61,6 +65,29 @@ def hold(root: Path, purpose: str) -> Iterator[Holder]:
         os.close(descriptor)
 
 
+@contextmanager
+def hold_engine(url: str) -> Iterator[None]:
+    """Hold an engine that is not ours, so that no second run sweeps our containers off it while we measure.
+
+    The lock is an abstract socket (unix(7)): it leaves no file, needs no privilege, and ends with its process.
+
+    Raises:
+        TestbedHeldError: another process measures it; the message names that.
+    """
+    name = f"\0coldstart-{hashlib.sha256(url.encode()).hexdigest()[:16]}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as lock:
+        try:
+            lock.bind(name)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            raise TestbedHeldError(
+                f"the engine at {url} is being measured by process {_listener_pid(name) or 'unknown'}. Wait for it."
+            ) from error
+        lock.listen()
+        yield
+
+
 def holder_of(root: Path) -> Holder | None:
     """Who holds the testbed now; ``None`` if nobody does."""
     try:
@@ -100,6 +127,17 @@ def _is_current(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except OSError:
         return False
+
+
+def _listener_pid(name: str) -> int | None:
+    """Who listens on a Unix socket (SO_PEERCRED, unix(7)); ``None`` if it ended this instant."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as asking:
+        try:
+            asking.connect(name)
+            pid, _, _ = struct.unpack("3i", asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        except OSError:
+            return None
+    return int(pid) or None
 
 
 def _myself(purpose: str) -> Holder:

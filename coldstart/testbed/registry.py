@@ -30,6 +30,12 @@ def registry_log(layout: Layout) -> Path:
     return layout.log / "registry.log"
 
 
+def blob_path(storage: Path, digest: str) -> Path:
+    """Where our registry keeps a blob (distribution's filesystem driver, the same in versions 2 and 3)."""
+    algorithm, _, name = digest.partition(":")
+    return _root(storage) / "docker/registry/v2/blobs" / algorithm / name[:2] / name / "data"
+
+
 def start(layout: Layout, storage: Path, executable: Path, path: str) -> None:
     """Start our registry on ``storage``, which is created and marked, and which it locks while it lives.
 
@@ -40,7 +46,7 @@ def start(layout: Layout, storage: Path, executable: Path, path: str) -> None:
     settings = {
         "version": "0.1",
         "log": {"level": "info", "formatter": "json", "accesslog": {"disabled": True}},
-        "storage": {"filesystem": {"rootdirectory": str(storage / "blobs")}, "delete": {"enabled": True}},
+        "storage": {"filesystem": {"rootdirectory": str(_root(storage))}, "delete": {"enabled": True}},
         "http": {"addr": REGISTRY_ADDRESS},
     }
     file = layout.run / "registry.json"
@@ -141,6 +147,10 @@ def purge(storage: Path) -> bool:
         os.close(lock)
     marker.remove_if_empty(storage.parent)
     return removed
+
+
+def _root(storage: Path) -> Path:
+    return storage / "blobs"
 
 
 def _answers(netns: Path) -> bool:

@@ -7,12 +7,14 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from coldstart.errors import TestbedError
 from coldstart.model.image import Image
 from coldstart.model.sample import Conditions
 from coldstart.testbed import pagecache
 from coldstart.testbed.block import disk_of
 from coldstart.testbed.conditions import conditions, read_meters
 from coldstart.testbed.quiet import QuietWait, wait_until_quiet
+from coldstart.testbed.registry import blob_path
 
 _READ_BYTES = 1 << 20
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -23,13 +25,13 @@ class Surroundings:
 
     def __init__(self, data_root: Path | None, registry_storage: Path | None) -> None:
         self._data_root = data_root
-        self._blobs = None if registry_storage is None else registry_storage / "docker/registry/v2/blobs/sha256"
+        self._registry_storage = registry_storage
         self._disk = None if data_root is None else disk_of(data_root)
 
     @property
     def registry_cache_state(self) -> str:
         """What `warm_registry` brings about, in words."""
-        return "unknown" if self._blobs is None else "in memory: blobs are read before each pull"
+        return "unknown" if self._registry_storage is None else "in memory: blobs are read before each pull"
 
     def settle(self) -> None:
         """Write back the filesystem under the engine's storage (syncfs(2))."""
@@ -42,16 +44,27 @@ class Surroundings:
             os.close(descriptor)
 
     def warm_registry(self, image: Image) -> None:
-        """Read the image's blobs from the registry's storage; nothing where that is elsewhere."""
-        if self._blobs is None:
+        """Read the image's blobs from the registry's storage; nothing where that is elsewhere.
+
+        Raises:
+            TestbedError: a blob is not there.
+        """
+        if self._registry_storage is None:
             return
         for digest in dict.fromkeys((image.image_id, *(layer.digest for layer in image.layers))):
-            name = digest.removeprefix("sha256:")
-            path = self._blobs / name[:2] / name / "data"
-            if path.is_file():
-                with path.open("rb", buffering=0) as blob:
-                    while blob.read(_READ_BYTES):
-                        pass
+            if digest is not None:
+                self._read(blob_path(self._registry_storage, digest))
+
+    def _read(self, path: Path) -> None:
+        try:
+            with path.open("rb", buffering=0) as blob:
+                while blob.read(_READ_BYTES):
+                    pass
+        except OSError as error:
+            raise TestbedError(
+                f"{path}: the registry lacks a blob of an image to measure ({error.strerror}). "
+                "Build the images anew: coldstart testbed down --purge, then coldstart images build."
+            ) from error
 
     def wait_until_quiet(self) -> QuietWait:
         """Block until the CPU is quiet, or give up."""

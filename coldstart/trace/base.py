@@ -60,7 +60,11 @@ def of_all_layers(spans: Iterable[Span], image: Image) -> tuple[Span, ...]:
     for span in kept:
         if span.layer is not None:
             seen.setdefault(span.phase, set()).add(span.layer)
-    return tuple(span for span in kept if span.layer is None or seen[span.phase] == every)
+    if None in every:  # an image whose manifest we never saw: its layers are known by number
+        whole = {phase for phase, layers in seen.items() if len(layers) == len(image.layers)}
+    else:
+        whole = {phase for phase, layers in seen.items() if layers == every}
+    return tuple(span for span in kept if span.layer is None or span.phase in whole)
 
 
 class SpanSource(Protocol):

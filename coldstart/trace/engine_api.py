@@ -49,7 +49,9 @@ class EngineApi:
 
 def layer_spans(events: tuple[LayerEvent, ...], window: TrialWindow) -> tuple[Span, ...]:
     """Download, unpack and register, each only if two boundaries of it were reported for every layer."""
-    digests = {layer.digest.removeprefix("sha256:")[:12]: layer.digest for layer in window.image.layers}
+    digests = {layer.digest.removeprefix("sha256:")[:12]: layer.digest for layer in window.image.layers if layer.digest}
+    if not digests:  # an image whose manifest we never saw: the engine's own short names have to do
+        digests = {event.layer: event.layer for event in events if event.status == "Pull complete"}
     first: dict[tuple[str, str], int] = {}
     last: dict[tuple[str, str], int] = {}
     for event in events:

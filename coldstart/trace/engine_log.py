@@ -136,7 +136,8 @@ def _layers_applied(events: _Events, image: Image) -> Iterator[tuple[str, str, i
     # Two layers may have one diff ID (an empty layer twice): each is used once, in the manifest's order.
     waiting: dict[str, list[str]] = {}
     for layer in image.layers:
-        waiting.setdefault(layer.diff_id, []).append(layer.digest)
+        if layer.digest is not None:
+            waiting.setdefault(layer.diff_id, []).append(layer.digest)
     for diff_id, cache_id, applied in events.applied:
         if waiting.get(diff_id):
             yield waiting[diff_id].pop(0), cache_id, applied

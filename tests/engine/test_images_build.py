@@ -24,6 +24,7 @@ from coldstart.images.host import ImageHost, engine_client, platform_of
 from coldstart.images.intake import take_in
 from coldstart.model.image import Image
 from coldstart.testbed.config import Testbed, TestbedConfig
+from coldstart.testbed.registry import blob_path
 
 pytestmark = pytest.mark.engine
 
@@ -154,7 +155,7 @@ def test_recorded_bytes_are_those_on_the_registrys_disk(
     storage = testbed.registry_storage
     assert storage is not None
     layers = images[variant].layers
-    stored = [next(storage.rglob(f"{layer.digest[7:]}/data")).stat().st_size for layer in layers]
+    stored = [blob_path(storage, layer.digest or "").stat().st_size for layer in layers]
     assert [layer.compressed_bytes for layer in layers] == stored
 
 

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from coldstart import engines
-from coldstart.engines.base import Capability, Engine, EngineAddress
+from coldstart.engines.base import Engine, EngineAddress
 from coldstart.engines.http import Connection
-from coldstart.errors import ColdstartError, EngineUnreachableError, InvalidEnvironmentError, TestbedError
+from coldstart.errors import (
+    ColdstartError,
+    EngineUnreachableError,
+    InvalidEnvironmentError,
+    TestbedError,
+    UnknownNameError,
+    UsageError,
+)
 from coldstart.images.host import ImageHost
 from coldstart.measure.bench import BlobLog
 from coldstart.model.run import RegistryFacts
 from coldstart.testbed import executables, lifecycle
 from coldstart.testbed.blobs import AccessLog
 from coldstart.testbed.config import Testbed, TestbedConfig
-from coldstart.testbed.hold import hold
+from coldstart.testbed.egress import egress
+from coldstart.testbed.hold import hold, hold_engine
 from coldstart.testbed.registry import registry_version
 from coldstart.testbed.surroundings import Surroundings
 
@@ -28,13 +38,19 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """An engine and its surroundings. ``image_host`` is ``None`` where images are made up (the fake engine)."""
+    """An engine and its surroundings.
+
+    ``storage`` is the folder whose device the host's facts describe: the engine's data, where that is here.
+    ``image_host`` is ``None`` where images are made up (the fake engine).
+    """
 
     engine: Engine
     surroundings: Surroundings
+    storage: Path
     registry: RegistryFacts
     image_host: ImageHost | None
     blobs: BlobLog | None
+    egress: Callable[[], AbstractContextManager[object]] = nullcontext
     notes: tuple[str, ...] = ()
 
 
@@ -47,16 +63,22 @@ def open_place(wanted: Sequence[str], *, asked_for: bool, purpose: str, progress
     that answers.
 
     Raises:
+        UsageError: several engines, or one that does not exist.
         InvalidEnvironmentError: none of these can be had; the message lists what would help.
-        TestbedHeldError: somebody else measures on the testbed.
+        TestbedHeldError: somebody else measures there.
     """
-    name = wanted[0]
+    if len(wanted) != 1:
+        raise UsageError(f"one engine a run; {', '.join(wanted)} are {len(wanted)}. Measure each, then compare.")
+    (name,) = wanted
+    if name not in engines.names():
+        raise UnknownNameError("engine", name, engines.names())
     if name == "fake":
         yield _fake_place()
         return
     own = os.environ.get("DOCKER_HOST")
     if asked_for and own:
-        yield _user_place(name, own, progress)
+        with _user_place(name, own) as place:
+            yield place
         return
     obstacle = _testbed_obstacle()
     if obstacle is None:
@@ -72,7 +94,8 @@ def open_place(wanted: Sequence[str], *, asked_for: bool, purpose: str, progress
             "root, or start Docker and set DOCKER_HOST."
         ) from error
     progress(f"no testbed here ({obstacle}): measuring your own engine at {host}")
-    yield _user_place(name, host, progress)
+    with _user_place(name, host) as place:
+        yield place
 
 
 def image_host(testbed: Testbed, cache: Path) -> ImageHost:
@@ -118,6 +141,7 @@ def _testbed_place(name: str, purpose: str, progress: Progress, stack: ExitStack
     return Place(
         engine=engine,
         surroundings=surroundings,
+        storage=testbed.data_root,
         registry=RegistryFacts(
             address=testbed.registry_address,
             version=registry_version(testbed),
@@ -126,40 +150,58 @@ def _testbed_place(name: str, purpose: str, progress: Progress, stack: ExitStack
         ),
         image_host=image_host(testbed, config.cache),
         blobs=AccessLog(testbed.registry_log) if testbed.registry_log is not None else None,
+        egress=lambda: egress(testbed),
         notes=(f"engine data on {testbed.storage}",),
     )
 
 
 def _down(root: Path, progress: Progress) -> None:
+    with _uninterrupted():
+        try:
+            lifecycle.down(root, progress)
+        except ColdstartError as error:
+            progress(f"the testbed could not be removed: {error} Repeat with: coldstart testbed down")
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A second Ctrl-C does not stop the clean-up that the first one asked for."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        lifecycle.down(root, progress)
-    except ColdstartError as error:
-        progress(f"the testbed could not be removed: {error}")
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _user_place(name: str, url: str, progress: Progress) -> Place:
-    engine = engines.connect(name, EngineAddress(url=url, where="user"))
-    if Capability.LAYER_PATHS not in engine.capabilities:
-        progress("the engine's layer folders cannot be read here: tier cached cannot be proved and is left out")
-    surroundings = Surroundings(engine.data_root, None)
-    return Place(
-        engine=engine,
-        surroundings=surroundings,
-        registry=RegistryFacts(address=None, version=None, link="the engine's own", cache_state="unknown"),
-        image_host=ImageHost(
-            docker_socket=url,
-            registry_address=None,
-            registry_netns=None,
-            cache=TestbedConfig.from_environment().cache,
-        ),
-        blobs=None,
-    )
+@contextmanager
+def _user_place(name: str, url: str) -> Iterator[Place]:
+    with ExitStack() as stack:
+        stack.enter_context(hold_engine(url))
+        engine = stack.enter_context(closing(engines.connect(name, EngineAddress(url=url, where="user"))))
+        yield Place(
+            engine=engine,
+            surroundings=Surroundings(engine.data_root, None),
+            storage=engine.data_root or Path.cwd(),
+            registry=RegistryFacts(address=None, version=None, link="the engine's own", cache_state="unknown"),
+            image_host=ImageHost(
+                docker_socket=url,
+                registry_address=None,
+                registry_netns=None,
+                cache=TestbedConfig.from_environment().cache,
+            ),
+            blobs=None,
+        )
 
 
 def _fake_place() -> Place:
     return Place(
         engine=engines.connect("fake", EngineAddress(url="fake:", where="nowhere")),
         surroundings=Surroundings(None, None),
+        storage=Path.cwd(),
         registry=RegistryFacts(address=None, version=None, link="none", cache_state="none"),
         image_host=None,
         blobs=None,

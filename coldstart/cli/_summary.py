@@ -1,0 +1,110 @@
+"""What a run ends with: the report's tables where its packages are installed, else medians a cell; or JSON."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from statistics import median
+
+import msgspec
+
+from coldstart.cli._extras import can_report
+from coldstart.model.cell import Cell
+from coldstart.model.sample import CONTAMINATED_ABOVE, Outcome, Sample
+from coldstart.model.timeline import HEADLINES, phases_of
+from coldstart.plan.schedule import cells
+from coldstart.store.reader import StoredRun
+from coldstart.units import format_ns
+
+_PLAIN_WIDTH = 140  # columns, where the output is no terminal
+
+
+class CellLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A cell's medians, in ns, over its ``ok`` samples that are no warm-up; ``None`` where nothing was observed."""
+
+    cell: Cell
+    ok: int
+    failed: int
+    requeued: int
+    medians_ns: dict[str, float | None]
+    worst_reason: str | None
+
+
+def show(run: StoredRun, *, as_json: bool) -> None:
+    """Print the run's summary on standard output."""
+    lines = cell_lines(cells(run.manifest.experiment), run.samples)
+    if as_json:
+        record = {"run_id": run.manifest.run_id, "path": str(run.path), "cells": lines}
+        print(msgspec.json.format(msgspec.json.encode(record), indent=2).decode())
+    elif can_report():
+        _print_analysed(run)
+    else:
+        print(render(lines))
+
+
+def cell_lines(cells: Sequence[Cell], samples: Sequence[Sample]) -> tuple[CellLine, ...]:
+    """A line for every cell planned, measured or not."""
+    return tuple(_line(cell, [s for s in samples if s.trial.cell == cell and not s.trial.warmup]) for cell in cells)
+
+
+def is_contaminated(samples: Sequence[Sample]) -> bool:
+    """Whether more than a tenth of the trials, warm-up apart, were not cold or not quiet."""
+    planned = [sample for sample in samples if not sample.trial.warmup]
+    return sum(sample.outcome.is_requeued for sample in planned) > CONTAMINATED_ABOVE * len(planned)
+
+
+def render(lines: Sequence[CellLine]) -> str:
+    """The table as plain text, aligned, one cell a line."""
+    header = ("runtime", "image", "tier", "network", "n", "failed", "pull", "unpack", "init", "ready", "end to end")
+    rows = [
+        (
+            line.cell.runtime,
+            f"{line.cell.workload}/{line.cell.variant}",
+            str(line.cell.tier),
+            str(line.cell.network),
+            str(line.ok),
+            str(line.failed) + (f" (+{line.requeued} again)" if line.requeued else ""),
+            *(format_ns(line.medians_ns[name]) for name in HEADLINES),
+        )
+        for line in lines
+    ]
+    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+    text_columns = 4
+    return "\n".join(
+        "  ".join(
+            value.ljust(width) if column < text_columns else value.rjust(width)
+            for column, (value, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in (header, *rows)
+    )
+
+
+def _print_analysed(run: StoredRun) -> None:
+    from rich.console import Console  # noqa: PLC0415  a small board has not got pandas, and need not wait for it
+
+    from coldstart.report.content import analyse  # noqa: PLC0415
+    from coldstart.report.terminal import print_summary  # noqa: PLC0415
+    from coldstart.store.frames import tidy  # noqa: PLC0415
+
+    content = analyse(run.manifest, tidy(run))
+    console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
+    print_summary(console, content.cells, content.targets)
+
+
+def _line(cell: Cell, samples: Sequence[Sample]) -> CellLine:
+    phases = [found for sample in samples if (found := phases_of(sample)) is not None]
+    medians: dict[str, float | None] = {}
+    for name in HEADLINES:
+        values = [value for found in phases if (value := getattr(found, name)) is not None]
+        medians[name] = median(values) if values else None
+    requeued = [sample for sample in samples if sample.outcome.is_requeued]
+    failed = [s for s in samples if s.outcome is not Outcome.OK and not s.outcome.is_requeued]
+    spoilt = failed or requeued
+    return CellLine(
+        cell=cell,
+        ok=len(phases),
+        failed=len(failed),
+        requeued=len(requeued),
+        medians_ns=medians,
+        worst_reason=f"{spoilt[-1].outcome}: {spoilt[-1].reason}" if spoilt else None,
+    )

@@ -1,0 +1,315 @@
+"""Measure an experiment, or one image: every sample is on the disk before the next start."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from coldstart.cli._options import (
+    PassThrough,
+    bases_option,
+    container_command,
+    container_options,
+    export_options,
+    factor_options,
+    parse_container_options,
+    results_option,
+)
+from coldstart.errors import (
+    EXIT_INTERRUPTED,
+    EngineUnreachableError,
+    InvalidEnvironmentError,
+    NothingMeasuredError,
+    UsageError,
+)
+from coldstart.units import parse_duration_ns
+
+if TYPE_CHECKING:
+    from coldstart.cli._view import View
+    from coldstart.images.bases import BaseSource
+    from coldstart.model.cell import Trial
+    from coldstart.model.experiment import Experiment
+    from coldstart.model.sample import Sample
+    from coldstart.plan.overrides import Overrides
+    from coldstart.runner.place import Place
+    from coldstart.runner.prepare import Prepared
+    from coldstart.store.writer import RunWriter
+
+DEFAULT_EXPERIMENT = "article"
+_WITH_RESUME = {"resume", "budget", "bases", "results", "as_json"}  # what may be said again when going on
+
+
+@click.command(cls=PassThrough)
+@click.argument("experiment", required=False, shell_complete=lambda _ctx, _param, start: _experiments(start))
+@click.option("--image", metavar="REF", help="Measure this image: a name, an archive, or a registry's reference.")
+@click.option("--ready", metavar="PROBE", help="When it is ready: http:PORT/PATH, tcp:PORT, log:TEXT or exit.")
+@click.option("--platform", metavar="OS/ARCH", help="Which platform of --image.  [default: the engine's]")
+@factor_options
+@click.option("-n", "--runs", type=int, metavar="N", help="Measured starts of each cell.")
+@click.option("-w", "--warmup", type=int, metavar="N", help="Blocks before them that are left out.")
+@click.option("--timeout", metavar="TIME", help="How long one start may take to become ready, such as 30s.")
+@click.option("--budget", metavar="TIME", help="Begin no block that would not end within this time, such as 40m.")
+@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Of the random order.  [default: random, stored]")
+@container_options
+@bases_option
+@click.option("--resume", metavar="RUN", help="Go on with a run that was interrupted.")
+@results_option
+@export_options
+@click.option("--json", "as_json", is_flag=True, help="The summary as one JSON object.")
+def command(experiment: str | None, **said: Any) -> None:
+    """Measure EXPERIMENT (a name of the catalogue or a .toml file), or the image given with --image.
+
+    Factors named here replace the experiment's own. Where root and the engine's executables are to be had, everything
+    runs on the isolated testbed, which is started and removed if it is not up. What follows -- replaces the image's
+    command.
+
+    \b
+    Examples:
+      coldstart run                                              the article's comparison
+      coldstart run tiers -n 6 --runtime crun                    a part of it, quickly
+      coldstart run --image nginx:1.27 --ready http:80/ --runtime runc,crun -n 20
+      coldstart run --image ./job.tar --ready exit -- /job --once
+    """  # noqa: D301  click's own mark for lines that are not to be wrapped
+    from coldstart.cli._view import open_view  # noqa: PLC0415  --help need not pay for it
+    from coldstart.runner.place import open_place  # noqa: PLC0415
+
+    deadline_ns = _deadline_ns(said["budget"])
+    exports = _exports(said)
+    task = _resumed(experiment, said) if said["resume"] else _new(experiment, said)
+    with closing(open_view()) as view:
+        with open_place(
+            task.experiment.engine,
+            asked_for=said["engine"] is not None,
+            purpose=f"run {task.experiment.name}",
+            progress=view.say,
+        ) as place:
+            prepared = task.prepared(place, view)
+            with task.writer(prepared) as writer:
+                interrupted = _measure(prepared, writer, view, deadline_ns)
+        view.close()
+        _finish(writer, exports, as_json=said["as_json"], interrupted=interrupted, say=view.say)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Task:
+    """What to measure, and into which run: a new one, or one to go on with (``resume``)."""
+
+    experiment: Experiment
+    seed: int
+    results: Path
+    bases: BaseSource
+    platform: str | None = None
+    tiers_named: bool = False
+    resume: Path | None = None
+
+    def prepared(self, place: Place, view: View) -> Prepared:
+        """The experiment on that place."""
+        from coldstart.runner.prepare import prepare  # noqa: PLC0415  --help need not pay for it
+
+        return prepare(
+            place,
+            self.experiment,
+            view.say,
+            required_tiers=self.tiers_named or self.resume is not None,
+            bases=self.bases,
+            platform=self.platform,
+        )
+
+    def writer(self, prepared: Prepared) -> RunWriter:
+        """The run's folder, begun or gone on with.
+
+        Raises:
+            UsageError: the machine, engine or images are not those the run was begun with.
+        """
+        from coldstart.runner.prepare import command_line, differences  # noqa: PLC0415  --help need not pay for it
+        from coldstart.store.run_id import new_run_id  # noqa: PLC0415
+        from coldstart.store.writer import RunWriter  # noqa: PLC0415
+
+        now = datetime.now(UTC)
+        run_id = new_run_id(self.experiment.name, now, self.seed)
+        manifest = prepared.manifest(run_id=run_id, seed=self.seed, started_at=now, argv=command_line())
+        if self.resume is None:
+            return RunWriter.create(self.results, manifest)
+        writer = RunWriter.resume(self.resume)
+        if changed := differences(writer.stored.manifest, manifest):
+            writer.close()
+            raise UsageError(f"{self.resume} cannot be gone on with here: {'; '.join(changed)}. Begin a new run.")
+        return writer
+
+
+def _new(name: str | None, said: dict[str, Any]) -> _Task:
+    from coldstart.images.bases import BaseSource  # noqa: PLC0415  --help need not pay for it
+    from coldstart.plan.experiment import load_experiment  # noqa: PLC0415
+    from coldstart.plan.overrides import ad_hoc, narrow  # noqa: PLC0415
+    from coldstart.plan.schedule import new_seed  # noqa: PLC0415
+
+    overrides = _overrides(said)
+    if name is None and said["image"] is not None:
+        experiment = ad_hoc(said["image"], overrides.ready, overrides)
+    else:
+        experiment = narrow(load_experiment(name or DEFAULT_EXPERIMENT), overrides)
+    if said["platform"] is not None and experiment.image is None:
+        raise UsageError("--platform goes with --image: catalogue images are built for the engine's own platform.")
+    return _Task(
+        experiment=experiment,
+        seed=new_seed() if said["seed"] is None else said["seed"],
+        results=said["results"],
+        bases=BaseSource(said["bases"]),
+        platform=said["platform"],
+        tiers_named=overrides.tier is not None,
+    )
+
+
+def _resumed(name: str | None, said: dict[str, Any]) -> _Task:
+    from coldstart.images.bases import BaseSource  # noqa: PLC0415  --help need not pay for it
+    from coldstart.store.reader import find_run, read_manifest  # noqa: PLC0415
+
+    others = [f"--{key.replace('_', '-')}" for key in said if key not in _WITH_RESUME and said[key] not in (None, ())]
+    others = [*([name] if name else []), *others, *(["--"] if container_command() else [])]
+    if others:
+        raise UsageError(f"--resume goes on with a run as it was begun: leave out {', '.join(others)}.")
+    path = find_run(said["resume"], said["results"])
+    manifest = read_manifest(path).manifest
+    return _Task(
+        experiment=manifest.experiment,
+        seed=manifest.seed,
+        results=path.parent,
+        bases=BaseSource(said["bases"]),
+        platform=manifest.images[0].platform if manifest.experiment.image is not None else None,
+        resume=path,
+    )
+
+
+def _overrides(said: dict[str, Any]) -> Overrides:
+    from coldstart.model.probe import ProbeSpec  # noqa: PLC0415  --help need not pay for it
+    from coldstart.plan.levels import parse_levels, parse_networks, parse_tiers  # noqa: PLC0415
+    from coldstart.plan.overrides import Overrides  # noqa: PLC0415
+
+    def levels(factor: str) -> tuple[str, ...] | None:
+        return None if said[factor] is None else parse_levels(factor, said[factor])
+
+    return Overrides(
+        engine=levels("engine"),
+        runtime=levels("runtime"),
+        workload=levels("workload"),
+        variant=levels("variant"),
+        tier=None if said["tier"] is None else parse_tiers(said["tier"]),
+        network=None if said["network"] is None else parse_networks(said["network"]),
+        runs=said["runs"],
+        warmup=said["warmup"],
+        ready=None if said["ready"] is None else ProbeSpec.parse(said["ready"]),
+        timeout_ns=None if said["timeout"] is None else parse_duration_ns(said["timeout"]),
+        options=parse_container_options(said, container_command()),
+        image=said["image"],
+    )
+
+
+def _measure(prepared: Prepared, writer: RunWriter, view: View, deadline_ns: int | None) -> bool:
+    """Measure what is left of the run; whether it was interrupted."""
+    from coldstart.measure.session import measure  # noqa: PLC0415  --help need not pay for it
+
+    stored, experiment = writer.stored, prepared.experiment
+    run_id = stored.manifest.run_id
+    blocks = tuple(_blocks(prepared, writer))
+    if stored.repaired is not None:
+        view.say(f"{stored.repaired}.")
+    per_block, engine = len(prepared.cells), stored.manifest.engine
+    view.say(
+        f"run {run_id}: {per_block} cells, {experiment.runs} starts of each"
+        + (f" after {experiment.warmup} warm-up" if experiment.warmup else "")
+        + f", seed {stored.manifest.seed}, {engine.name} {engine.version} ({engine.where})"
+    )
+    total = per_block * (experiment.warmup + experiment.runs)
+    view.begin(total, total - sum(len(block) for block in blocks))
+    samples = measure(prepared.bench(run_id), blocks, deadline_ns=deadline_ns, announce=view.announce)
+    try:
+        with closing(samples):
+            for sample in samples:
+                writer.append(sample)
+                view.ended(sample)
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def _blocks(prepared: Prepared, writer: RunWriter) -> Iterable[tuple[Trial, ...]]:
+    from coldstart.measure.session import MAX_ATTEMPTS  # noqa: PLC0415  --help need not pay for it
+    from coldstart.plan.schedule import schedule  # noqa: PLC0415
+    from coldstart.store.resume import remaining  # noqa: PLC0415
+
+    whole = schedule(prepared.experiment, prepared.cells, writer.stored.manifest.seed)
+    return remaining(writer.stored, whole, max_attempts=MAX_ATTEMPTS)
+
+
+def _finish(
+    writer: RunWriter, exports: dict[str, Path], *, as_json: bool, interrupted: bool, say: Callable[[str], None]
+) -> None:
+    """Show what was measured, write what was asked for, and end with the code that it deserves."""
+    from coldstart.cli._export import write_table  # noqa: PLC0415  --help need not pay for it
+    from coldstart.cli._summary import is_contaminated, show  # noqa: PLC0415
+    from coldstart.model.sample import Outcome  # noqa: PLC0415
+    from coldstart.store.reader import open_run  # noqa: PLC0415
+
+    run = open_run(writer.path)
+    samples = run.samples
+    if samples:
+        show(run, as_json=as_json)
+    for format_name, path in exports.items():
+        write_table(run, format_name, str(path))
+    missing = _missing(run.manifest.experiment, samples)
+    go_on = f"Go on with: coldstart run --resume {writer.path}"
+    if interrupted:
+        say(f"interrupted; {len(samples)} samples are kept in {writer.path}. {go_on}")
+        raise click.exceptions.Exit(EXIT_INTERRUPTED)
+    if samples and samples[-1].outcome is Outcome.ENGINE_LOST:
+        raise EngineUnreachableError(
+            f"the engine was lost: {samples[-1].reason} {len(samples)} samples are kept in {writer.path}. {go_on}"
+        )
+    if not any(sample.outcome is Outcome.OK for sample in samples):
+        raise NothingMeasuredError(_why_nothing(samples, writer.path))
+    if missing:
+        say(f"the budget is spent with {missing} blocks not begun. {go_on}")
+    if is_contaminated(samples):
+        raise InvalidEnvironmentError(
+            f"contaminated: more than a tenth of the trials were not cold or not quiet. All are kept in {writer.path}; "
+            "see their reasons, end what else runs here, and measure again."
+        )
+    say(f"stored in {writer.path}; report it with: coldstart report {writer.path}")
+
+
+def _missing(experiment: Experiment, samples: tuple[Sample, ...]) -> int:
+    """Blocks that were not begun."""
+    last = max((sample.trial.block for sample in samples), default=-1)
+    return experiment.warmup + experiment.runs - 1 - last
+
+
+def _why_nothing(samples: tuple[Sample, ...], path: Path) -> str:
+    if not samples:
+        return "nothing was measured: the budget was spent before the first start. Give more time with --budget."
+    last = samples[-1]
+    return (
+        f"nothing was measured: none of {len(samples)} starts succeeded. The last: {last.trial.cell.key} "
+        f"{last.outcome}: {last.reason}. All are kept, with what the containers wrote, in {path}"
+    )
+
+
+def _deadline_ns(budget: str | None) -> int | None:
+    return None if budget is None else time.monotonic_ns() + parse_duration_ns(budget)
+
+
+def _exports(said: dict[str, Any]) -> dict[str, Path]:
+    found = {key.removeprefix("export_"): said.pop(key) for key in tuple(said) if key.startswith("export_")}
+    return {name: path for name, path in found.items() if path is not None}
+
+
+def _experiments(start: str) -> list[str]:
+    from coldstart.plan.experiment import catalogue  # noqa: PLC0415  only completion pays for it
+
+    return [name for name in catalogue() if name.startswith(start)]

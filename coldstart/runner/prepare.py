@@ -1,0 +1,213 @@
+"""An experiment on a place: checked against what is there, its images made, its instruments chosen."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from coldstart import __version__, engines, probes
+from coldstart.engines import fake
+from coldstart.engines.base import Capability
+from coldstart.errors import InvalidEnvironmentError, UsageError
+from coldstart.images.bases import BaseSource
+from coldstart.images.build import ensure_images
+from coldstart.images.catalogue import Workload, catalogue
+from coldstart.images.intake import take_in
+from coldstart.measure.bench import Bench, Subject
+from coldstart.measure.cold import unprovable
+from coldstart.model.cell import Cell, Network, Tier
+from coldstart.model.experiment import Experiment
+from coldstart.model.image import Image
+from coldstart.model.run import SCHEMA_VERSION, RunManifest
+from coldstart.plan.overrides import with_image
+from coldstart.plan.schedule import cells, check_levels
+from coldstart.runner.place import Place
+from coldstart.testbed.host import host_facts
+from coldstart.trace.base import SpanSource
+from coldstart.trace.engine_api import EngineApi
+from coldstart.trace.engine_log import EngineLog
+
+Progress = Callable[[str], None]
+ImageKey = tuple[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """An experiment as it will be measured: every level exists here and every tier can be proved."""
+
+    experiment: Experiment
+    place: Place
+    images: dict[ImageKey, Image]
+    sources: tuple[SpanSource, ...]
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """The treatments."""
+        return cells(self.experiment)
+
+    def manifest(self, *, run_id: str, seed: int, started_at: dt.datetime, argv: Sequence[str]) -> RunManifest:
+        """What the run directory begins with; it names the runtimes and images that are used, and no others."""
+        place, experiment = self.place, self.experiment
+        return RunManifest(
+            schema_version=SCHEMA_VERSION,
+            coldstart_version=__version__,
+            run_id=run_id,
+            started_at=started_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            argv=tuple(argv),
+            experiment=experiment,
+            seed=seed,
+            host=host_facts(place.storage),
+            engine=place.engine.facts(),
+            runtimes=tuple(facts for facts in place.engine.runtimes() if facts.name in experiment.runtime),
+            images=tuple(self.images.values()),
+            registry=place.registry,
+            sources=tuple(source.facts for source in self.sources),
+            notes=place.notes,
+        )
+
+    def bench(self, run_id: str) -> Bench:
+        """The instruments of the run."""
+        place, experiment = self.place, self.experiment
+        workloads = {} if experiment.ready is not None else catalogue()
+        return Bench(
+            run_id=run_id,
+            engine=place.engine,
+            subjects={key: self._subject(image, workloads) for key, image in self.images.items()},
+            sources=self.sources,
+            surroundings=place.surroundings,
+            blobs=place.blobs,
+            timeout_ns=experiment.timeout_ns,
+            options=experiment.options,
+        )
+
+    def _subject(self, image: Image, workloads: dict[str, Workload]) -> Subject:
+        ready = self.experiment.ready or workloads[image.workload].ready
+        return Subject(image=image, new_probe=probes.factory(ready))
+
+
+def prepare(
+    place: Place,
+    experiment: Experiment,
+    progress: Progress,
+    *,
+    required_tiers: bool = False,
+    bases: BaseSource = BaseSource.AUTO,
+    platform: str | None = None,
+) -> Prepared:
+    """Check the experiment against the place and make its images.
+
+    A tier that cannot be proved here is left out, which ``progress`` is told; with ``required_tiers`` it is an error,
+    and so it is if none remains. ``platform`` chooses one of an ad hoc image's.
+
+    Raises:
+        UnknownNameError: a level that is not there, with the nearest name.
+        UsageError: a probe that cannot reach a container without a network.
+        InvalidEnvironmentError: a tier, or every tier, that cannot be proved here.
+        ImageBuildError, EngineUnreachableError, RegistryUnreachableError, StorageError: no images.
+    """
+    workloads = catalogue()
+    check_levels(
+        experiment,
+        runtimes=[facts.name for facts in place.engine.runtimes()],
+        engines=engines.names(),
+        workloads={name: workload.variants for name, workload in workloads.items()},
+    )
+    _check_probes(experiment, workloads)
+    experiment, images = _images(place, experiment, progress, bases, platform)
+    experiment = _provable(place, experiment, images, progress, required=required_tiers)
+    return Prepared(experiment=experiment, place=place, images=images, sources=_sources(place))
+
+
+def differences(begun: RunManifest, now: RunManifest) -> tuple[str, ...]:
+    """What keeps a run from going on under the manifest it would have now, in words; nothing where it may."""
+    pairs: list[tuple[str, object, object]] = [
+        ("host", begun.host.host_id, now.host.host_id),
+        ("engine", (begun.engine.name, begun.engine.version), (now.engine.name, now.engine.version)),
+        ("engine's place", begun.engine.where, now.engine.where),
+        ("engine's storage", begun.engine.storage_driver, now.engine.storage_driver),
+        ("registry", (begun.registry.address, begun.registry.link), (now.registry.address, now.registry.link)),
+    ]
+    known = {facts.name: facts for facts in now.runtimes}
+    pairs += [
+        (f"runtime {facts.name}", facts.sha256 or facts.version, known[facts.name].sha256 or known[facts.name].version)
+        for facts in begun.runtimes
+        if facts.name in known
+    ]
+    made = {(image.workload, image.variant): image for image in now.images}
+    pairs += [
+        (f"image {image.workload}/{image.variant}", image.image_id, made[image.workload, image.variant].image_id)
+        for image in begun.images
+        if (image.workload, image.variant) in made
+    ]
+    return tuple(f"its {what} was {before}, here it is {after}" for what, before, after in pairs if before != after)
+
+
+def command_line() -> tuple[str, ...]:
+    """The command as typed, without the folder our executable happens to lie in."""
+    return ("coldstart", *sys.argv[1:])
+
+
+def _check_probes(experiment: Experiment, workloads: dict[str, Workload]) -> None:
+    specs = [experiment.ready] if experiment.ready else [workloads[name].ready for name in experiment.workload]
+    for spec in specs:
+        probes.factory(spec)
+        if Network.NONE in experiment.network and spec.port is not None:
+            raise UsageError(
+                f"--ready {spec} needs a network, and with network none a container has none: "
+                "use a log or exit probe, or network bridge or host."
+            )
+
+
+def _images(
+    place: Place, experiment: Experiment, progress: Progress, bases: BaseSource, platform: str | None
+) -> tuple[Experiment, dict[ImageKey, Image]]:
+    if experiment.image is not None:
+        image = _ad_hoc_image(place, experiment.image, platform, progress)
+        return with_image(experiment, workload=image.workload, variant=image.variant), {
+            (image.workload, image.variant): image
+        }
+    wanted = list(dict.fromkeys(cell.image_key for cell in cells(experiment)))
+    if place.image_host is None:
+        return experiment, {pair: fake.image(*pair) for pair in wanted}
+    made = ensure_images(place.image_host, wanted, progress, bases=bases, egress=place.egress)
+    return experiment, {(image.workload, image.variant): image for image in made}
+
+
+def _ad_hoc_image(place: Place, reference: str, platform: str | None, progress: Progress) -> Image:
+    if place.image_host is not None:
+        return take_in(place.image_host, reference, platform, progress)
+    name, _, variant = reference.partition(":")
+    return fake.image(name, variant or "image")
+
+
+def _provable(
+    place: Place, experiment: Experiment, images: dict[ImageKey, Image], progress: Progress, *, required: bool
+) -> Experiment:
+    obstacles = {tier: why for tier in experiment.tier if (why := _obstacle(place, tier, images)) is not None}
+    kept = tuple(tier for tier in experiment.tier if tier not in obstacles)
+    told = "; ".join(f"tier {tier}: {why}" for tier, why in obstacles.items())
+    if obstacles and (required or not kept):
+        raise InvalidEnvironmentError(
+            f"cannot be measured on this engine: {told}. "
+            "Leave it out with --tier, or use the testbed (coldstart testbed up, as root)."
+        )
+    if obstacles:
+        progress(f"left out: {told}")
+    changed: Experiment = msgspec.structs.replace(experiment, tier=kept)
+    return changed
+
+
+def _obstacle(place: Place, tier: Tier, images: dict[ImageKey, Image]) -> str | None:
+    why = unprovable(tier, place.engine)
+    if why is None and tier is Tier.ABSENT and not all(image.can_be_pulled for image in images.values()):
+        return "its images were built on this engine and are in no registry to pull them from"
+    return why
+
+
+def _sources(place: Place) -> tuple[SpanSource, ...]:
+    api = EngineApi()
+    return (EngineLog(place.engine), api) if Capability.LAYER_LOG in place.engine.capabilities else (api,)
