@@ -1,7 +1,7 @@
 """Docker, over its own API (https://docs.docker.com/reference/api/engine/), versions 20 to 29.
 
-Everything created carries `LABEL`. On an engine that is not ours alone nothing without it, and no image we did not
-pull, is ever removed.
+Every container carries `CONTAINER_LABEL`, every image we build `LABEL`. On an engine that is not ours alone nothing
+without them, and no image we did not pull, is ever removed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,16 @@ from coldstart.engines.base import (
 )
 from coldstart.engines.http import Connection, Response
 from coldstart.engines.progress import layer_events, pull_error
-from coldstart.engines.wire import LABEL, OWNER, container_state, create_body, lines, message_of, unframed
+from coldstart.engines.wire import (
+    CONTAINER_LABEL,
+    LABEL,
+    OWNER,
+    container_state,
+    create_body,
+    lines,
+    message_of,
+    unframed,
+)
 from coldstart.errors import EngineError, EngineUnreachableError
 from coldstart.model.cell import Network
 from coldstart.model.image import Image
@@ -36,7 +45,7 @@ from coldstart.model.run import EngineFacts, RuntimeFacts
 NAME = "docker"
 
 _SHIM_RUNTIMES = ("io.containerd.",)  # registered by dockerd for itself; aliases of runc, no runtimes of their own
-_LABEL_FILTER = quote(f'{{"label":["{LABEL}={OWNER}"]}}')
+_LABEL_FILTER = quote(f'{{"label":["{CONTAINER_LABEL}={OWNER}"]}}')
 
 
 def connect(address: EngineAddress) -> DockerEngine:

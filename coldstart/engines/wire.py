@@ -10,7 +10,8 @@ from typing import Any
 from coldstart.engines.base import ContainerSpec, ContainerState
 from coldstart.model.options import ContainerOptions
 
-LABEL = "coldstart.owner"
+LABEL = "coldstart.owner"  # of images we built
+CONTAINER_LABEL = "coldstart.container"  # its own: a container has its image's labels too, whoever created it
 OWNER = "coldstart"
 
 _UNSTARTED = "0001-01-01T00:00:00Z"
@@ -52,7 +53,7 @@ def create_body(spec: ContainerSpec) -> dict[str, object]:
         host["Binds"] = list(options.volumes)
     if options.devices:
         host["Devices"] = [_device(device) for device in options.devices]
-    body: dict[str, object] = {"Image": spec.image.reference, "Labels": {LABEL: OWNER}, "HostConfig": host}
+    body: dict[str, object] = {"Image": spec.image.reference, "Labels": {CONTAINER_LABEL: OWNER}, "HostConfig": host}
     if options.env:
         body["Env"] = list(options.env)
     if options.command:

@@ -173,8 +173,8 @@ class _TrialRun:
             found = probe.wait(engine, container_id, time.monotonic_ns() + self._bench.timeout_ns)
         except EngineUnreachableError:
             raise
-        except EngineError as error:
-            raise TrialFailure(Outcome.NEVER_READY, str(error)) from error
+        except EngineError as error:  # an ended container has lost its address, too
+            found = NotReady(reason=str(error), attempts=0)
         if isinstance(found, Ready):
             return found
         raise _unready(found, found.state or engine.state(container_id), engine.output_tail(container_id))
@@ -251,7 +251,8 @@ def _unready(found: NotReady, state: ContainerState, output_tail: str) -> TrialF
         if tail:
             reason += f"; its last line: {tail.strip().splitlines()[-1]}"
         return TrialFailure(Outcome.EXITED, reason, exit_code=state.exit_code, output_tail=tail)
-    return TrialFailure(Outcome.NEVER_READY, f"{found.reason}, after {found.attempts} attempts", output_tail=tail)
+    after = f", after {found.attempts} attempts" if found.attempts else ""
+    return TrialFailure(Outcome.NEVER_READY, f"{found.reason}{after}", output_tail=tail)
 
 
 def _base_platform(platform: str) -> str:

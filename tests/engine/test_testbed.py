@@ -1,0 +1,194 @@
+"""The testbed on this machine: it leaves the host as it was, whatever happens to it, and its user is alone on it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from coldstart.engines import connect
+from coldstart.engines.base import EngineAddress
+from coldstart.errors import TestbedError, TestbedHeldError
+from coldstart.testbed import lifecycle, processes
+from coldstart.testbed.config import Layout, TestbedConfig
+from coldstart.testbed.hold import hold
+from coldstart.testbed.lifecycle import State
+from tests.engine import host_snapshot
+
+pytestmark = pytest.mark.engine
+
+ROOT = Path("/var/lib/coldstart-test-2")
+
+
+@pytest.fixture
+def config(testbed_config: TestbedConfig, tmp_path: Path) -> Iterator[TestbedConfig]:
+    """Another testbed than the one the session shares, with a registry storage of its own; down before and after."""
+    own = msgspec.structs.replace(testbed_config, root=ROOT, cache=tmp_path / "cache")
+    lifecycle.down(ROOT, _silent)
+    yield own
+    lifecycle.down(ROOT, _silent)
+
+
+def _silent(_: str) -> None:
+    """Say nothing."""
+
+
+def _coldstart(*arguments: str, cache: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "coldstart", *arguments],
+        env={**os.environ, "COLDSTART_STATE_DIR": str(ROOT), "COLDSTART_CACHE_DIR": str(cache)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_the_host_is_the_same_before_up_and_after_down(config: TestbedConfig) -> None:
+    before = host_snapshot.take()
+    lifecycle.up(config, _silent)
+    lifecycle.down(config.root, _silent)
+    assert host_snapshot.difference(before, host_snapshot.take()) == []
+
+
+def test_a_snapshot_sees_a_testbed_that_is_up(config: TestbedConfig) -> None:
+    """Otherwise the test above could not fail."""
+    before = host_snapshot.take()
+    lifecycle.up(config, _silent)
+    seen = {line.split(":")[0] for line in host_snapshot.difference(before, host_snapshot.take())}
+    assert {"+ mount", "+ process"} <= seen
+
+
+def test_while_it_is_up_no_link_route_firewall_or_sysctl_of_the_host_differs(config: TestbedConfig) -> None:
+    kinds = ("link", "address", "route", "netns", "firewall", "sysctl", "docker's own")
+    before = [line for line in host_snapshot.take() if line.startswith(kinds)]
+    lifecycle.up(config, _silent)
+    after = [line for line in host_snapshot.take() if line.startswith(kinds)]
+    assert host_snapshot.difference(tuple(before), tuple(after)) == []
+
+
+def test_up_twice_gives_the_testbed_that_is_up(config: TestbedConfig) -> None:
+    first = lifecycle.up(config, _silent)
+    said: list[str] = []
+    assert (lifecycle.up(config, said.append), said) == (first, [])
+
+
+def test_down_twice_is_fine_and_says_that_there_was_none(config: TestbedConfig) -> None:
+    lifecycle.up(config, _silent)
+    assert (lifecycle.down(config.root, _silent), lifecycle.down(config.root, _silent)) == (True, False)
+
+
+def test_a_second_up_that_asks_for_something_else_is_told_what_runs(config: TestbedConfig, tmp_path: Path) -> None:
+    lifecycle.up(config, _silent)
+    with pytest.raises(TestbedError, match=r"data-root .* Remove it first"):
+        lifecycle.up(msgspec.structs.replace(config, data_root=tmp_path / "elsewhere"), _silent)
+
+
+def test_every_installed_runtime_and_every_added_one_is_offered(config: TestbedConfig) -> None:
+    crun = shutil.which("crun")
+    assert crun is not None
+    bed = lifecycle.up(msgspec.structs.replace(config, runtimes={"crun-again": Path(crun)}), _silent)
+    engine = connect("docker", EngineAddress(url=bed.docker_host, where="testbed"))
+    assert {"runc", "crun", "crun-again"} <= {facts.name for facts in engine.runtimes()}
+    engine.close()
+
+
+def test_a_data_root_asked_for_is_used_and_emptied_again(config: TestbedConfig, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    bed = lifecycle.up(msgspec.structs.replace(config, data_root=folder), _silent)
+    used = (bed.data_root, any(folder.iterdir()))
+    lifecycle.down(config.root, _silent)
+    assert (used, list(folder.iterdir())) == ((folder, True), [])
+
+
+def test_a_data_root_that_holds_something_else_is_refused_and_left_alone(config: TestbedConfig, tmp_path: Path) -> None:
+    (tmp_path / "theirs").write_text("precious")
+    with pytest.raises(TestbedError, match="no marker of ours, so it is left alone"):
+        lifecycle.up(msgspec.structs.replace(config, data_root=tmp_path), _silent)
+    assert (tmp_path / "theirs").read_text() == "precious"
+
+
+def test_who_comes_second_is_told_who_holds_it(config: TestbedConfig) -> None:
+    lifecycle.up(config, _silent)
+    with hold(config.root, "measuring"):
+        second = _coldstart("testbed", "down", cache=config.cache)
+        _, said = second.communicate()
+    assert second.returncode == 4
+    assert f"is held by process {os.getpid()} of " in said
+    assert "(measuring, since" in said
+    assert lifecycle.status(config.root).state is State.UP
+
+
+def test_a_held_testbed_is_not_repaired_under_its_holder(config: TestbedConfig) -> None:
+    lifecycle.up(config, _silent)
+    with hold(config.root, "measuring"), pytest.raises(TestbedHeldError):
+        lifecycle.down(config.root, _silent)
+
+
+@pytest.mark.parametrize("victim", ["dockerd", "containerd", "docker-registry"])
+def test_down_after_a_kill_leaves_the_host_as_it_was(config: TestbedConfig, victim: str) -> None:
+    before = host_snapshot.take()
+    lifecycle.up(config, _silent)
+    for ref in processes.find(Layout.of(config.root)):
+        if ref.name == victim[:15]:
+            os.kill(ref.pid, signal.SIGKILL)
+    lifecycle.down(config.root, _silent)
+    assert host_snapshot.difference(before, host_snapshot.take()) == []
+
+
+def test_a_killed_engine_is_told_by_status_and_repaired_by_up(config: TestbedConfig) -> None:
+    bed = lifecycle.up(config, _silent)
+    os.kill(bed.processes[-1].pid, signal.SIGKILL)
+    while processes.is_alive(bed.processes[-1]):
+        time.sleep(0.01)
+    broken = lifecycle.status(config.root)
+    lifecycle.up(config, _silent)
+    assert (broken.state, lifecycle.status(config.root).state) == (State.BROKEN, State.UP)
+    assert "is gone" in broken.problems[0]
+
+
+@pytest.mark.parametrize("step", ["making network namespaces", "starting the registry", "preparing storage"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_an_up_that_is_ended_midway_leaves_what_down_removes(
+    config: TestbedConfig, step: str, number: signal.Signals
+) -> None:
+    before = host_snapshot.take()
+    starting = _coldstart("testbed", "up", cache=config.cache)
+    assert starting.stderr is not None
+    next(line for line in starting.stderr if line.startswith(step))
+    starting.send_signal(number)
+    starting.communicate()
+    assert starting.returncode == (-9 if number is signal.SIGKILL else 130)
+    lifecycle.down(config.root, _silent)
+    assert host_snapshot.difference(before, host_snapshot.take()) == []
+
+
+def test_an_up_that_is_interrupted_cleans_up_by_itself(config: TestbedConfig) -> None:
+    before = host_snapshot.take()
+    starting = _coldstart("testbed", "up", cache=config.cache)
+    assert starting.stderr is not None
+    next(line for line in starting.stderr if line.startswith("starting the engine"))
+    starting.send_signal(signal.SIGINT)
+    starting.communicate()
+    assert host_snapshot.difference(before, host_snapshot.take()) == []
+    assert not ROOT.exists()
+
+
+def test_a_down_that_is_killed_is_finished_by_the_next(config: TestbedConfig) -> None:
+    before = host_snapshot.take()
+    lifecycle.up(config, _silent)
+    ending = _coldstart("testbed", "down", cache=config.cache)
+    assert ending.stderr is not None
+    next(line for line in ending.stderr if line.startswith("ending the engine"))
+    ending.kill()
+    ending.communicate()
+    lifecycle.down(config.root, _silent)
+    assert host_snapshot.difference(before, host_snapshot.take()) == []
