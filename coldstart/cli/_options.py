@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -95,6 +96,12 @@ def bases_option(function: Command) -> Command:
         help="Where base images come from; auto: from upstream where a registry can be reached, else from packages.",
     )
     return option(function)
+
+
+def complete_run(ctx: click.Context, _param: click.Parameter, start: str) -> list[str]:
+    """IDs of runs that begin so."""
+    results = Path(ctx.params.get("results") or "results")
+    return sorted(entry.parent.name for entry in results.glob(f"{glob.escape(start)}*/run.json"))
 
 
 def results_option(function: Command) -> Command:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from coldstart.cli._options import results_option
+from coldstart.cli._options import complete_run, results_option
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", shell_complete=complete_run)
 @click.option("--format", "format_name", default="csv", show_default=True, metavar="FORMAT", help="csv, json, jsonl …")
 @click.option("-o", "--output", default="-", metavar="FILE", help="Where to write it; standard output by default.")
 @results_option

@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 
 from coldstart.cli._extras import can_report
-from coldstart.cli._options import results_option
+from coldstart.cli._options import complete_run, results_option
 from coldstart.errors import MissingExtraError
 
 
 @click.command()
-@click.argument("run", nargs=-1)
+@click.argument("run", nargs=-1, shell_complete=complete_run)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder to write to.  [default: reports/RUN_ID]")
 @results_option
 def command(run: tuple[str, ...], output: Path | None, results: Path) -> None:

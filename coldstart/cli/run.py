@@ -15,6 +15,7 @@ import click
 from coldstart.cli._options import (
     PassThrough,
     bases_option,
+    complete_run,
     container_command,
     container_options,
     export_options,
@@ -59,7 +60,7 @@ _WITH_RESUME = {"resume", "budget", "bases", "results", "as_json"}  # what may b
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Of the random order.  [default: random, stored]")
 @container_options
 @bases_option
-@click.option("--resume", metavar="RUN", help="Go on with a run that was interrupted.")
+@click.option("--resume", metavar="RUN", shell_complete=complete_run, help="Go on with a run that was interrupted.")
 @results_option
 @export_options
 @click.option("--json", "as_json", is_flag=True, help="The summary as one JSON object.")
