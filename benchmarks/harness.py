@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -80,10 +80,11 @@ def measure_cells(cells: Sequence[Cell], *, runs: int, results: Path) -> Measure
     """One warm-up block and ``runs`` measured ones of exactly these cells, stored under ``results``."""
     experiment = _experiment(cells, runs)
     with (
+        ExitStack() as stack,
         closing(open_view()) as view,
         open_place(experiment.engine, asked_for=False, purpose="benchmarks", progress=view.say) as place,
     ):
-        prepared = prepare(place, experiment, view.say, required_tiers=True)
+        prepared = stack.enter_context(closing(prepare(place, experiment, view.say, required_tiers=True)))
         seed, now = new_seed(), datetime.now(UTC)
         run_id = new_run_id(experiment.name, now, seed)
         manifest = prepared.manifest(run_id=run_id, seed=seed, started_at=now, argv=command_line())

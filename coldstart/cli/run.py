@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from coldstart.store.writer import RunWriter
 
 DEFAULT_EXPERIMENT = "article"
-_WITH_RESUME = {"resume", "budget", "bases", "results", "as_json"}  # what may be said again when going on
+_WITH_RESUME = {"resume", "budget", "source", "bases", "results", "as_json"}  # what may be said again when going on
 
 
 @click.command(cls=PassThrough)
@@ -57,6 +57,13 @@ _WITH_RESUME = {"resume", "budget", "bases", "results", "as_json"}  # what may b
 @click.option("-w", "--warmup", type=int, metavar="N", help="Blocks before them that are left out.")
 @click.option("--timeout", metavar="TIME", help="How long one start may take to become ready, such as 30s.")
 @click.option("--budget", metavar="TIME", help="Begin no block that would not end within this time, such as 40m.")
+@click.option(
+    "--source",
+    type=click.Choice(("auto", "trace", "proc", "engine")),
+    default="auto",
+    show_default=True,
+    help="Where phases come from; auto: the kernel's trace where it can be had, else the next best.",
+)
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Of the random order.  [default: random, stored]")
 @container_options
 @bases_option
@@ -83,17 +90,19 @@ def command(experiment: str | None, **said: Any) -> None:
 
     deadline_ns = _deadline_ns(said["budget"])
     exports = _exports(said)
-    task = _resumed(experiment, said) if said["resume"] else _new(experiment, said)
+    task = _new(experiment, said) if said["resume"] is None else _resumed(experiment, said)
     with closing(open_view()) as view:
-        with open_place(
-            task.experiment.engine,
-            asked_for=said["engine"] is not None,
-            purpose=f"run {task.experiment.name}",
-            progress=view.say,
-        ) as place:
-            prepared = task.prepared(place, view)
-            with task.writer(prepared) as writer:
-                interrupted = _measure(prepared, writer, view, deadline_ns)
+        with (
+            open_place(
+                task.experiment.engine,
+                asked_for=task.engine_named,
+                purpose=f"run {task.experiment.name}",
+                progress=view.say,
+            ) as place,
+            closing(task.prepared(place, view)) as prepared,
+            task.writer(prepared) as writer,
+        ):
+            interrupted = _measure(prepared, writer, view, deadline_ns)
         view.close()
         _finish(writer, exports, as_json=said["as_json"], interrupted=interrupted, say=view.say)
 
@@ -107,7 +116,9 @@ class _Task:
     results: Path
     bases: BaseSource
     platform: str | None = None
+    source: str = "auto"
     tiers_named: bool = False
+    engine_named: bool = False
     resume: Path | None = None
 
     def prepared(self, place: Place, view: View) -> Prepared:
@@ -121,6 +132,7 @@ class _Task:
             required_tiers=self.tiers_named or self.resume is not None,
             bases=self.bases,
             platform=self.platform,
+            source=self.source,
         )
 
     def writer(self, prepared: Prepared) -> RunWriter:
@@ -164,7 +176,9 @@ def _new(name: str | None, said: dict[str, Any]) -> _Task:
         results=said["results"],
         bases=BaseSource(said["bases"]),
         platform=said["platform"],
+        source=said["source"],
         tiers_named=overrides.tier is not None,
+        engine_named=overrides.engine is not None,
     )
 
 
@@ -183,6 +197,8 @@ def _resumed(name: str | None, said: dict[str, Any]) -> _Task:
         seed=manifest.seed,
         results=path.parent,
         bases=BaseSource(said["bases"]),
+        source=said["source"],
+        engine_named=manifest.engine.where == "user",
         platform=manifest.images[0].platform if manifest.experiment.image is not None else None,
         resume=path,
     )
@@ -260,14 +276,14 @@ def _finish(
 
     run = open_run(writer.path)
     samples = run.samples
+    go_on = f"Go on with: coldstart run --resume {writer.path}"
+    if interrupted:  # said before the summary, which takes a moment that a second Ctrl-C may cut short
+        say(f"interrupted; {len(samples)} samples are kept in {writer.path}. {go_on}")
     if samples:
         show(run, as_json=as_json)
     for format_name, path in exports.items():
         write_table(run, format_name, str(path))
-    missing = _missing(run.manifest.experiment, samples)
-    go_on = f"Go on with: coldstart run --resume {writer.path}"
     if interrupted:
-        say(f"interrupted; {len(samples)} samples are kept in {writer.path}. {go_on}")
         raise click.exceptions.Exit(EXIT_INTERRUPTED)
     if samples and samples[-1].outcome is Outcome.ENGINE_LOST:
         raise EngineUnreachableError(
@@ -275,7 +291,7 @@ def _finish(
         )
     if not any(sample.outcome is Outcome.OK for sample in samples):
         raise NothingMeasuredError(_why_nothing(samples, writer.path))
-    if missing:
+    if missing := _missing(run.manifest.experiment, samples):
         say(f"the budget is spent with {missing} blocks not begun. {go_on}")
     if is_contaminated(samples):
         raise InvalidEnvironmentError(
@@ -307,7 +323,11 @@ def _deadline_ns(budget: str | None) -> int | None:
 
 def _exports(said: dict[str, Any]) -> dict[str, Path]:
     found = {key.removeprefix("export_"): said.pop(key) for key in tuple(said) if key.startswith("export_")}
-    return {name: path for name, path in found.items() if path is not None}
+    wanted = {name: path for name, path in found.items() if path is not None}
+    for name, path in wanted.items():
+        if not path.parent.is_dir():  # told now, not when all is measured
+            raise UsageError(f"--export-{name} {path}: there is no folder {path.parent}.")
+    return wanted
 
 
 def _experiments(start: str) -> list[str]:

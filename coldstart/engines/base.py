@@ -131,6 +131,9 @@ class Engine(Protocol):
             EngineError: the container has no address (network ``none``).
         """
 
+    def daemons(self) -> tuple[int, ...]:
+        """Process numbers of the daemons whose descendants do the engine's work; none where they cannot be told."""
+
     def log_mark(self) -> int:
         """A position in the engine's log (`Capability.LAYER_LOG`)."""
 

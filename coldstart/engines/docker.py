@@ -25,6 +25,7 @@ from coldstart.engines.base import (
     LayerEvent,
     Timed,
 )
+from coldstart.engines.daemons import daemon_pids
 from coldstart.engines.http import Connection, Response
 from coldstart.engines.progress import layer_events, pull_error
 from coldstart.engines.wire import (
@@ -239,6 +240,10 @@ class DockerEngine:
         if address is None:
             raise EngineError("the container has no network address; use a log or exit probe with --network none.")
         return self._address.netns, (address, port)
+
+    def daemons(self) -> tuple[int, ...]:
+        """Dockerd, and the containerd it started or was told to use."""
+        return daemon_pids(Path(urlsplit(self._address.url).path)) if self._is_local() else ()
 
     def log_mark(self) -> int:
         """The log's size in bytes."""

@@ -268,6 +268,10 @@ class FakeEngine:
             raise EngineError("the container has no network address; use a log or exit probe with --network none.")
         return None, ("127.0.0.1", container.server.getsockname()[1] if container.server else port)
 
+    def daemons(self) -> tuple[int, ...]:
+        """Nobody works for it."""
+        return ()
+
     def log_mark(self) -> int:
         """Bytes written so far."""
         return len(self._log)

@@ -11,6 +11,9 @@ from coldstart.model.sample import ClockConversion, Outcome, Phase, Source, Span
 from coldstart.probes.base import Ready
 from coldstart.trace.base import Instant, InstantKind, Observation
 
+PROFILES = {Source.TRACE: "trace", Source.PROC: "proc", Source.ENGINE_API: "engine"}
+"""What a sample's source is called, by who saw the entrypoint start; also what ``--source`` takes."""
+
 
 def read_clock() -> ClockConversion:
     """Wall clock against monotonic, now: the tightest of a few brackets."""
@@ -58,6 +61,7 @@ def start_spans(
             raise TrialFailure(Outcome.ENGINE_LOST, "no source saw the entrypoint start")
         for instant in execs:
             spans += _around_exec(instant, start, ready)
+            spans += _around_listening(instant, instants, ready)
     return tuple(spans)
 
 
@@ -80,6 +84,38 @@ def _around_exec(instant: Instant, start: Timed[None], ready: Ready) -> tuple[Sp
             (Phase.READINESS, exec_ns, ready.at_ns),
         )
     )  # type: ignore[return-value]  # two elements by construction
+
+
+def _around_listening(begun: Instant, instants: Sequence[Instant], ready: Ready) -> Sequence[Span]:
+    """The leaves of readiness, where the source that saw the exec saw the socket listen too, and in between."""
+    for instant in instants:
+        if (
+            instant.kind is InstantKind.LISTENING
+            and (instant.source, instant.container) == (begun.source, begun.container)
+            and begun.at_ns <= instant.at_ns <= ready.at_ns
+        ):
+            return tuple(
+                Span(
+                    phase=phase,
+                    start_ns=start_ns,
+                    end_ns=end_ns,
+                    source=instant.source,
+                    error_ns=instant.error_ns,
+                    container=instant.container,
+                )
+                for phase, start_ns, end_ns in (
+                    (Phase.APP_START, begun.at_ns, instant.at_ns),
+                    (Phase.RESPOND, instant.at_ns, ready.at_ns),
+                )
+            )
+    return ()
+
+
+def profile(instants: Iterable[Instant]) -> str:
+    """The name of what a sample's phases are drawn from: the best-ranked source that saw the entrypoint's exec."""
+    rank = {source: place for place, source in enumerate(Source)}
+    best = min((i.source for i in instants if i.kind is InstantKind.ENTRYPOINT_EXEC), key=lambda s: rank[s])
+    return PROFILES.get(best, str(best))
 
 
 def _client_span(phase: Phase, start_ns: int, end_ns: int, container: int) -> Span:

@@ -79,10 +79,11 @@ class Surroundings(Protocol):
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
-    """What the cells of one image have in common: the image, and how a container of it is judged ready."""
+    """What the cells of one image have in common: the image, how a container of it is judged ready, on which port."""
 
     image: Image
     new_probe: Callable[[], Probe]
+    port: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

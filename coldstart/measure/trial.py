@@ -11,7 +11,7 @@ import msgspec
 
 from coldstart.engines.base import ContainerSpec, ContainerState, LayerEvent, Timed
 from coldstart.errors import ColdstartError, EngineError, EngineUnreachableError
-from coldstart.measure.assemble import between, read_clock, request_spans, start_spans
+from coldstart.measure.assemble import between, profile, read_clock, request_spans, start_spans
 from coldstart.measure.bench import Bench, Subject
 from coldstart.measure.cold import ColdKeeper, doubt
 from coldstart.measure.failure import TrialFailure
@@ -126,6 +126,9 @@ class _TrialRun:
             source.begin()
         close_meters = bench.surroundings.open_meters()
         with contextlib.ExitStack() as stack:
+            watching = stack.enter_context(contextlib.ExitStack())
+            for source in bench.sources:
+                watching.callback(source.abandon)
             try:
                 started = self._timed(stack)
             finally:
@@ -138,7 +141,9 @@ class _TrialRun:
                 pull=started.pull,
                 starts=(started.start,),
                 states=(state,),
+                port=self._subject.port,
             )
+            watching.pop_all()
             observations = [source.end(window) for source in bench.sources]
             teardown_begin_ns = time.monotonic_ns()
             self._collect_ns = teardown_begin_ns - begin_ns
@@ -188,11 +193,16 @@ class _TrialRun:
         spans = request_spans(started.pull, (started.create,))
         spans += tuple(span for observation in observations for span in observation.spans)
         spans += start_spans(observations, window.starts, (started.ready,))
+        source = profile(instant for observation in observations for instant in observation.instants)
+        received_bytes = next((o.received_bytes for o in observations if o.received_bytes is not None), None)
         sample = msgspec.structs.replace(
             sample,
+            source=source,
+            fallback=_why(observations, source, self._bench.source_profile),
+            uses=tuple(use for observation in observations for use in observation.uses),
             spans=tuple(sorted(spans, key=lambda span: (span.start_ns, span.end_ns))),
             clock=window.clock,
-            bytes_received=self._proof.blob_bytes,
+            bytes_received=received_bytes if self._proof.blob_bytes is None else self._proof.blob_bytes,
             layers_unpacked=self._proof.layers_unpacked,
             bytes_unpacked=image.unpacked_bytes if started.pull is not None else 0,
             files_unpacked=image.files if started.pull is not None else 0,
@@ -253,6 +263,14 @@ def _unready(found: NotReady, state: ContainerState, output_tail: str) -> TrialF
         return TrialFailure(Outcome.EXITED, reason, exit_code=state.exit_code, output_tail=tail)
     after = f", after {found.attempts} attempts" if found.attempts else ""
     return TrialFailure(Outcome.NEVER_READY, f"{found.reason}{after}", output_tail=tail)
+
+
+def _why(observations: list[Observation], source: str, best: str) -> str | None:
+    """Why a sample is not drawn from the best source of its run; ``None`` if it is."""
+    if source == best:
+        return None
+    lost = "; ".join(observation.lost for observation in observations if observation.lost is not None)
+    return lost or f"source {best} did not see the entrypoint start"
 
 
 def _base_platform(platform: str) -> str:

@@ -120,6 +120,27 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     frequency_mhz: float | None = None
 
 
+class ProcessUse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one process took until it ended, or until it was looked at where it lives on.
+
+    ``role`` is what it did for the start (``runtime_create``, ``shim``, ``untar``, ``engine`` …), ``name`` the kernel's
+    for it. ``peak_rss_bytes`` is the most it had resident; ``pss_bytes`` and ``uss_bytes`` its proportional and its own
+    share, of living ones only; ``cpu_ns`` is since its start, of daemons since the trial's. ``read_bytes`` and
+    ``write_bytes`` went from and to storage. ``None`` is what its source does not tell.
+    """
+
+    role: str
+    name: str
+    source: str
+    container: int | None = None
+    peak_rss_bytes: int | None = None
+    pss_bytes: int | None = None
+    uss_bytes: int | None = None
+    cpu_ns: int | None = None
+    read_bytes: int | None = None
+    write_bytes: int | None = None
+
+
 class Harness(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the suite itself spent around the timed window, in ns; the quiet wait is a wait, not work."""
 
@@ -141,8 +162,9 @@ class ClockConversion(msgspec.Struct, frozen=True, kw_only=True):
 class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One trial, whatever became of it.
 
-    ``source`` is the profile the phases are drawn from (``engine``, ``trace``, …); ``bytes_received``,
-    ``layers_unpacked`` and the like are counters of this trial; ``output_tail`` is kept of trials that failed.
+    ``source`` is the profile the phases are drawn from (``engine``, ``proc``, ``trace``), ``fallback`` why that is not
+    the best one of the run. ``bytes_received``, ``layers_unpacked`` and the like are counters of this trial; ``uses``
+    what processes took; ``output_tail`` is kept of trials that failed.
     """
 
     run_id: str
@@ -157,7 +179,9 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     layers_unpacked: int | None = None
     bytes_unpacked: int | None = None
     files_unpacked: int | None = None
+    uses: tuple[ProcessUse, ...] = ()
     conditions: Conditions = Conditions()
+    fallback: str | None = None
     clock: ClockConversion | None = None
     harness: Harness = Harness()
     exit_code: int | None = None

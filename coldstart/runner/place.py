@@ -87,7 +87,8 @@ def open_place(wanted: Sequence[str], *, asked_for: bool, purpose: str, progress
         return
     host = own or DEFAULT_DOCKER_HOST
     try:
-        Connection(host, timeout_s=5).request("GET", "/_ping")
+        with closing(Connection(host, timeout_s=5)) as asking:
+            asking.request("GET", "/_ping")
     except EngineUnreachableError as error:
         raise InvalidEnvironmentError(
             f"no engine to measure on: {obstacle}, and no Docker answers either ({error}) Run scripts/setup as "

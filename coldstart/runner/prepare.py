@@ -11,7 +11,6 @@ import msgspec
 
 from coldstart import __version__, engines, probes
 from coldstart.engines import fake
-from coldstart.engines.base import Capability
 from coldstart.errors import InvalidEnvironmentError, UsageError
 from coldstart.images.bases import BaseSource
 from coldstart.images.build import ensure_images
@@ -26,10 +25,8 @@ from coldstart.model.run import SCHEMA_VERSION, RunManifest
 from coldstart.plan.overrides import with_image
 from coldstart.plan.schedule import cells, check_levels
 from coldstart.runner.place import Place
+from coldstart.runner.sources import AUTO, Chosen, choose
 from coldstart.testbed.host import host_facts
-from coldstart.trace.base import SpanSource
-from coldstart.trace.engine_api import EngineApi
-from coldstart.trace.engine_log import EngineLog
 
 Progress = Callable[[str], None]
 ImageKey = tuple[str, str]
@@ -42,7 +39,7 @@ class Prepared:
     experiment: Experiment
     place: Place
     images: dict[ImageKey, Image]
-    sources: tuple[SpanSource, ...]
+    chosen: Chosen
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -65,7 +62,7 @@ class Prepared:
             runtimes=tuple(facts for facts in place.engine.runtimes() if facts.name in experiment.runtime),
             images=tuple(self.images.values()),
             registry=place.registry,
-            sources=tuple(source.facts for source in self.sources),
+            sources=tuple(source.facts for source in self.chosen.sources),
             notes=place.notes,
         )
 
@@ -77,16 +74,22 @@ class Prepared:
             run_id=run_id,
             engine=place.engine,
             subjects={key: self._subject(image, workloads) for key, image in self.images.items()},
-            sources=self.sources,
+            sources=self.chosen.sources,
+            source_profile=self.chosen.profile,
             surroundings=place.surroundings,
             blobs=place.blobs,
             timeout_ns=experiment.timeout_ns,
             options=experiment.options,
         )
 
+    def close(self) -> None:
+        """Leave nothing of the sources in the kernel."""
+        for source in self.chosen.sources:
+            source.close()
+
     def _subject(self, image: Image, workloads: dict[str, Workload]) -> Subject:
         ready = self.experiment.ready or workloads[image.workload].ready
-        return Subject(image=image, new_probe=probes.factory(ready))
+        return Subject(image=image, new_probe=probes.factory(ready), port=ready.port)
 
 
 def prepare(
@@ -97,16 +100,18 @@ def prepare(
     required_tiers: bool = False,
     bases: BaseSource = BaseSource.AUTO,
     platform: str | None = None,
+    source: str = AUTO,
 ) -> Prepared:
     """Check the experiment against the place and make its images.
 
     A tier that cannot be proved here is left out, which ``progress`` is told; with ``required_tiers`` it is an error,
-    and so it is if none remains. ``platform`` chooses one of an ad hoc image's.
+    and so it is if none remains. ``platform`` chooses one of an ad hoc image's; ``source`` is one of
+    `coldstart.runner.sources.CHOICES`.
 
     Raises:
         UnknownNameError: a level that is not there, with the nearest name.
         UsageError: a probe that cannot reach a container without a network.
-        InvalidEnvironmentError: a tier, or every tier, that cannot be proved here.
+        InvalidEnvironmentError: a tier, or every tier, that cannot be proved here, or no such source.
         ImageBuildError, EngineUnreachableError, RegistryUnreachableError, StorageError: no images.
     """
     workloads = catalogue()
@@ -119,17 +124,18 @@ def prepare(
     _check_probes(experiment, workloads)
     experiment, images = _images(place, experiment, progress, bases, platform)
     experiment = _provable(place, experiment, images, progress, required=required_tiers)
-    return Prepared(experiment=experiment, place=place, images=images, sources=_sources(place))
+    return Prepared(experiment=experiment, place=place, images=images, chosen=choose(place.engine, source, progress))
 
 
 def differences(begun: RunManifest, now: RunManifest) -> tuple[str, ...]:
     """What keeps a run from going on under the manifest it would have now, in words; nothing where it may."""
     pairs: list[tuple[str, object, object]] = [
         ("host", begun.host.host_id, now.host.host_id),
-        ("engine", (begun.engine.name, begun.engine.version), (now.engine.name, now.engine.version)),
+        ("engine", f"{begun.engine.name} {begun.engine.version}", f"{now.engine.name} {now.engine.version}"),
         ("engine's place", begun.engine.where, now.engine.where),
         ("engine's storage", begun.engine.storage_driver, now.engine.storage_driver),
-        ("registry", (begun.registry.address, begun.registry.link), (now.registry.address, now.registry.link)),
+        ("registry", begun.registry.address, now.registry.address),
+        ("registry's link", begun.registry.link, now.registry.link),
     ]
     known = {facts.name: facts for facts in now.runtimes}
     pairs += [
@@ -206,8 +212,3 @@ def _obstacle(place: Place, tier: Tier, images: dict[ImageKey, Image]) -> str | 
     if why is None and tier is Tier.ABSENT and not all(image.can_be_pulled for image in images.values()):
         return "its images were built on this engine and are in no registry to pull them from"
     return why
-
-
-def _sources(place: Place) -> tuple[SpanSource, ...]:
-    api = EngineApi()
-    return (EngineLog(place.engine), api) if Capability.LAYER_LOG in place.engine.capabilities else (api,)

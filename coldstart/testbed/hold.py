@@ -7,7 +7,6 @@ import hashlib
 import os
 import pwd
 import socket
-import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from coldstart.engines.daemons import listener_pid
 from coldstart.errors import TestbedError, TestbedHeldError
 from coldstart.testbed.config import Layout
 
@@ -82,7 +82,7 @@ def hold_engine(url: str) -> Iterator[None]:
             if error.errno != errno.EADDRINUSE:
                 raise
             raise TestbedHeldError(
-                f"the engine at {url} is being measured by process {_listener_pid(name) or 'unknown'}. Wait for it."
+                f"the engine at {url} is being measured by process {listener_pid(name) or 'unknown'}. Wait for it."
             ) from error
         lock.listen()
         yield
@@ -127,17 +127,6 @@ def _is_current(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except OSError:
         return False
-
-
-def _listener_pid(name: str) -> int | None:
-    """Who listens on a Unix socket (SO_PEERCRED, unix(7)); ``None`` if it ended this instant."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as asking:
-        try:
-            asking.connect(name)
-            pid, _, _ = struct.unpack("3i", asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        except OSError:
-            return None
-    return int(pid) or None
 
 
 def _myself(purpose: str) -> Holder:

@@ -15,7 +15,7 @@ import msgspec
 from coldstart.engines.base import ContainerState, LayerEvent, Timed
 from coldstart.model.image import Image
 from coldstart.model.run import SourceFacts
-from coldstart.model.sample import ClockConversion, Phase, Source, Span
+from coldstart.model.sample import ClockConversion, Phase, ProcessUse, Source, Span
 
 
 class InstantKind(StrEnum):
@@ -36,20 +36,31 @@ class Instant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
-    """What a source saw of one trial."""
+    """What a source saw of one trial.
+
+    ``received_bytes`` are what the engine read from the network during the pull; ``uses`` what processes took; ``lost``
+    says why the source, which should have seen the trial, did not.
+    """
 
     spans: tuple[Span, ...] = ()
     instants: tuple[Instant, ...] = ()
+    received_bytes: int | None = None
+    uses: tuple[ProcessUse, ...] = ()
+    lost: str | None = None
 
 
 class TrialWindow(msgspec.Struct, frozen=True, kw_only=True):
-    """What `measure` knows of a trial when it asks the sources: requests made, answers got, containers started."""
+    """What `measure` knows of a trial when it asks the sources: requests made, answers got, containers started.
+
+    ``port`` is the one that readiness is asked on, if it is asked on one.
+    """
 
     image: Image
     clock: ClockConversion
     pull: Timed[tuple[LayerEvent, ...]] | None
     starts: tuple[Timed[None], ...]
     states: tuple[ContainerState, ...]
+    port: int | None = None
 
 
 def of_all_layers(spans: Iterable[Span], image: Image) -> tuple[Span, ...]:
@@ -67,8 +78,12 @@ def of_all_layers(spans: Iterable[Span], image: Image) -> tuple[Span, ...]:
     return tuple(span for span in kept if span.layer is None or span.phase in whole)
 
 
+class WatchingUnavailableError(Exception):
+    """Why this machine cannot be watched by some source, in words for a note."""
+
+
 class SpanSource(Protocol):
-    """One observer. ``begin`` and ``end`` bracket every trial; neither runs inside the timed window."""
+    """One observer. ``begin`` and ``end`` (or ``abandon``) bracket every trial, outside the timed window."""
 
     facts: SourceFacts
 
@@ -77,3 +92,9 @@ class SpanSource(Protocol):
 
     def end(self, window: TrialWindow) -> Observation:
         """Stop watching and report; an empty observation where it saw nothing."""
+
+    def abandon(self) -> None:
+        """The trial failed: stop watching, report nothing."""
+
+    def close(self) -> None:
+        """The run is over: leave nothing in the kernel."""

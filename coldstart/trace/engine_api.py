@@ -46,6 +46,12 @@ class EngineApi:
         spans = layer_spans(window.pull.value, window) if window.pull is not None else ()
         return Observation(spans=spans, instants=tuple(instants))
 
+    def abandon(self) -> None:
+        """Nothing goes on."""
+
+    def close(self) -> None:
+        """Nothing was kept."""
+
 
 def layer_spans(events: tuple[LayerEvent, ...], window: TrialWindow) -> tuple[Span, ...]:
     """Download, unpack and register, each only if two boundaries of it were reported for every layer."""

@@ -3,7 +3,7 @@
 Lines used, the same from Docker 20 to 28 with a graph driver (moby: ``distribution/pull_v2.go``,
 ``daemon/graphdriver/overlay2``, ``layer/layer_store.go``)::
 
-    Trying to pull …                                   resolve begins
+    Calling POST …/images/create?…, Trying to pull …   resolve begins, with the first of them
     pulling blob "sha256:…"                            a layer's download begins; resolve has ended
     Downloaded <short digest> to tempfile …            it ends
     Applying tar in …/overlay2/<cache ID>/diff         a layer's unpack begins, in the manifest's order
@@ -29,6 +29,7 @@ FACTS = SourceFacts(
 )
 
 _LINE = re.compile(rb'^time="([^"]+)" level=\w+ msg="((?:[^"\\]|\\.)*)"', re.MULTILINE)
+_REQUEST = re.compile(rb"^Calling POST \S*/images/create\?")
 _BLOB = re.compile(rb'^pulling blob \\?"?(sha256:[0-9a-f]{64})')
 _DOWNLOADED = re.compile(rb"^Downloaded ([0-9a-f]{12}) to tempfile ")
 _APPLYING = re.compile(rb"^Applying tar in \S*/([^/\s]+)/diff")
@@ -72,6 +73,12 @@ class EngineLog:
             return Observation()
         return Observation(spans=pull_spans(self._log.log_since(self._mark), window))
 
+    def abandon(self) -> None:
+        """Nothing goes on."""
+
+    def close(self) -> None:
+        """Nothing was kept."""
+
 
 def pull_spans(log: bytes, window: TrialWindow) -> tuple[Span, ...]:
     """The pull's spans, on the monotonic clock; no phase is reported for some of the layers only."""
@@ -112,7 +119,7 @@ def pull_spans(log: bytes, window: TrialWindow) -> tuple[Span, ...]:
 def _events(log: bytes) -> _Events:
     events = _Events([], {}, {}, {}, [])
     for at_wall_ns, message in _lines(log):
-        if message.startswith(b"Trying to pull "):
+        if message.startswith(b"Trying to pull ") or _REQUEST.match(message):
             events.resolve.append(at_wall_ns)
         elif match := _BLOB.match(message):
             events.pulling.setdefault(match[1].decode(), at_wall_ns)

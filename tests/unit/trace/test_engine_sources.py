@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import msgspec
+
 from coldstart.engines.base import ContainerState, LayerEvent, Timed
 from coldstart.model.image import Image, Layer
-from coldstart.model.sample import ClockConversion, Phase, Source
-from coldstart.trace.base import InstantKind, TrialWindow
-from coldstart.trace.engine_api import EXEC_ERROR_NS, EngineApi
+from coldstart.model.sample import ClockConversion, Phase, Source, Span
+from coldstart.trace.base import InstantKind, TrialWindow, of_all_layers
+from coldstart.trace.engine_api import EXEC_ERROR_NS, EngineApi, layer_spans
 from coldstart.trace.engine_log import EngineLog, pull_spans
-from tests.unit.factories import make_image
+from tests.unit.factories import make_image, make_span
 
 MS = 1_000_000
 OFFSET_NS = 1_795_495_262_000_000_000  # 2026-11-24T04:41:02Z is 0 on the monotonic clock of these tests
@@ -68,7 +72,7 @@ def window(*events: LayerEvent) -> TrialWindow:
 def test_the_log_gives_every_layer_its_download_unpack_and_register() -> None:
     spans = {(span.phase, span.layer): (span.start_ns // MS, span.end_ns // MS) for span in pull_spans(LOG, window())}
     assert spans == {
-        (Phase.RESOLVE, None): (5, 20),
+        (Phase.RESOLVE, None): (1, 20),
         (Phase.DOWNLOAD, A): (20, 60),
         (Phase.DOWNLOAD, B): (21, 40),
         (Phase.UNPACK, A): (61, 90),
@@ -189,3 +193,82 @@ def test_a_container_that_never_started_gives_no_instant() -> None:
     )
     created = TrialWindow(image=trial.image, clock=trial.clock, pull=None, starts=trial.starts, states=(state,))
     assert EngineApi().end(created).instants == ()
+
+
+# --- phases of all layers or of none ---
+
+UNREAD = make_image(layers=tuple(Layer(digest=None, diff_id=diff, compressed_bytes=None) for diff in (DIFF_A, DIFF_B)))
+"""An image of a registry we never read: nothing says which blob is which layer."""
+
+
+def of_layers(phase: Phase, *layers: str | None) -> list[Span]:
+    return [make_span(phase, 0, 1, layer=layer) for layer in layers]
+
+
+def phases(spans: Sequence[Span], of: Image) -> set[Phase]:
+    return {span.phase for span in of_all_layers(spans, of)}
+
+
+def test_a_phase_of_every_layer_is_kept_and_one_of_some_is_not() -> None:
+    spans = [*of_layers(Phase.UNPACK, A, B), *of_layers(Phase.DOWNLOAD, A)]
+    assert phases(spans, image()) == {Phase.UNPACK}
+
+
+def test_a_phase_of_another_images_layer_is_not_one_of_every_layer() -> None:
+    assert phases(of_layers(Phase.UNPACK, A, DIFF_A), image()) == set()
+
+
+def test_a_span_of_no_layer_is_always_kept() -> None:
+    assert phases(of_layers(Phase.RESOLVE, None), image()) == {Phase.RESOLVE}
+
+
+def test_a_layer_that_an_image_has_twice_needs_one_span() -> None:
+    twice = make_image(layers=(image().layers[0],) * 2)
+    assert phases(of_layers(Phase.DOWNLOAD, A), twice) == {Phase.DOWNLOAD}
+
+
+def test_layers_of_an_unread_manifest_are_counted() -> None:
+    spans = [*of_layers(Phase.UNPACK, "a" * 12, "b" * 12), *of_layers(Phase.DOWNLOAD, "a" * 12)]
+    assert phases(spans, UNREAD) == {Phase.UNPACK}
+
+
+def progress(*layers: str) -> tuple[LayerEvent, ...]:
+    """What an engine sends of layers it brings one after the other."""
+    return tuple(
+        LayerEvent((10 * index + at) * MS, layer, status)
+        for index, layer in enumerate(layers)
+        for at, status in (
+            (1, "Downloading"),
+            (4, "Download complete"),
+            (5, "Extracting"),
+            (8, "Extracting"),
+            (9, "Pull complete"),
+        )
+    )
+
+
+def unread(*events: LayerEvent) -> TrialWindow:
+    return msgspec.structs.replace(window(*events), image=UNREAD)
+
+
+def test_layers_of_an_unread_manifest_have_the_engines_short_names() -> None:
+    events = progress("a" * 12, "b" * 12)
+    spans = {(s.phase, s.layer): (s.start_ns // MS, s.end_ns // MS) for s in layer_spans(events, unread(*events))}
+    assert spans == {
+        (Phase.DOWNLOAD, "a" * 12): (1, 4),
+        (Phase.DOWNLOAD, "b" * 12): (11, 14),
+        (Phase.UNPACK, "a" * 12): (5, 8),
+        (Phase.UNPACK, "b" * 12): (15, 18),
+        (Phase.REGISTER, "a" * 12): (8, 9),
+        (Phase.REGISTER, "b" * 12): (18, 19),
+    }
+
+
+def test_of_an_unread_manifest_a_layer_that_was_there_already_drops_its_phases() -> None:
+    events = (*progress("a" * 12), LayerEvent(50 * MS, "b" * 12, "Already exists"))
+    assert layer_spans(events, unread(*events)) == ()
+
+
+def test_a_read_manifest_gives_layers_their_digests_whatever_else_was_sent() -> None:
+    events = progress("a" * 12, "b" * 12, "c" * 12)
+    assert {span.layer for span in layer_spans(events, window(*events))} == {A, B}
