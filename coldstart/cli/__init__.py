@@ -11,6 +11,7 @@ import os
 import pkgutil
 import signal
 import sys
+from typing import Any
 
 import click
 
@@ -32,6 +33,14 @@ class LazyGroup(click.Group):
         command = importlib.import_module(f"{__name__}.{cmd_name}").command
         assert isinstance(command, click.Command)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click does, but a reader that has had enough (``| head``) is no failure, as click would have it."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise click.exceptions.Exit(0) from error
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -65,9 +74,6 @@ def main() -> None:
     except ColdstartError as error:
         click.echo(f"coldstart: {error}", err=True)
         code = error.exit_code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
     except PermissionError as error:
         click.echo(
             f"coldstart: permission denied: {error.filename}. Run as root (sudo), or choose another place.", err=True

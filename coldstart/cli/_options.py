@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +13,8 @@ import click
 from coldstart.errors import InputFileError, UsageError
 from coldstart.model.options import ContainerOptions
 from coldstart.units import parse_bytes
+
+_CPU_LIST = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -128,7 +131,12 @@ def parse_container_options(said: Mapping[str, Any], command: tuple[str, ...]) -
     for mount in said["volume"]:
         if ":" not in mount or not mount.startswith("/"):
             raise UsageError(f"--volume {mount!r}: write an absolute host folder and a path, such as /data:/data:ro.")
-    cpus, memory = said["cpus"], said["memory"]
+    for device in said["device"]:
+        if not device.startswith("/"):
+            raise UsageError(f"--device {device!r}: write a device's path, such as /dev/gpiomem.")
+    cpus, memory, cpuset = said["cpus"], said["memory"], said["cpuset_cpus"]
+    if cpuset is not None and not _CPU_LIST.fullmatch(cpuset):
+        raise UsageError(f"--cpuset-cpus {cpuset!r}: write CPU numbers and ranges, such as 0-1 or 0,2.")
     if cpus is not None and not 0 < cpus <= 4096:
         raise UsageError(f"--cpus {cpus}: a limit is more than 0, such as 0.5.")
     return ContainerOptions(
@@ -137,7 +145,7 @@ def parse_container_options(said: Mapping[str, Any], command: tuple[str, ...]) -
         devices=tuple(said["device"]),
         memory_bytes=None if memory is None else _checked_memory(memory),
         cpus=cpus,
-        cpuset_cpus=said["cpuset_cpus"],
+        cpuset_cpus=cpuset,
         command=command,
     )
 

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
+from coldstart.measure.session import MAX_ATTEMPTS
 from coldstart.model.cell import Trial
 from coldstart.model.sample import Outcome, Sample
 from coldstart.model.timeline import phases_of
@@ -53,7 +54,7 @@ class Tally:
     def note(self, sample: Sample) -> None:
         """Count a sample; one that will be tried again is no progress."""
         self.outcomes[sample.outcome] += 1
-        if not sample.outcome.is_requeued:
+        if not sample.outcome.is_requeued or sample.trial.attempt + 1 >= MAX_ATTEMPTS:
             self.done += 1
 
     @property

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from coldstart.engines.base import ContainerSpec, ContainerState
 from coldstart.model.options import ContainerOptions
 
@@ -80,9 +82,15 @@ def _device(text: str) -> dict[str, str]:
 
 def message_of(body: bytes) -> str:
     """An error answer's message, or the answer itself."""
-    text = body.decode(errors="replace").strip()
-    match = re.fullmatch(r'\{"message":"(.*)"\}', text, re.DOTALL)
-    return (match.group(1).replace('\\"', '"').replace("\\n", "\n") if match else text) or "no reason given"
+    try:
+        message = msgspec.json.decode(body, type=_Refusal).message
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        message = body.decode(errors="replace")
+    return message.strip() or "no reason given"
+
+
+class _Refusal(msgspec.Struct):
+    message: str
 
 
 def unframed(pieces: Iterator[bytes]) -> Iterator[bytes]:

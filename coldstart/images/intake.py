@@ -72,7 +72,9 @@ def take_in(host: ImageHost, reference: str, platform: str | None, progress: Pro
     with engine_client(host.docker_socket) as client:
         wanted = platform or platform_of(client)
         if host.registry_address is None:
-            return _from_engine(client, reference, platform, progress)
+            if platform is not None:
+                raise UsageError("--platform needs the testbed: a user's own engine takes images for its own.")
+            return _from_engine(client, reference, progress)
     origin = resolve(reference, host.registry_address, has_local_image)
     progress(f"taking in {reference} from {origin}")
     if origin is Origin.TESTBED:
@@ -188,7 +190,7 @@ def _from_testbed(host: ImageHost, reference: str, platform: str) -> Image:
     return image
 
 
-def _from_engine(client: docker.APIClient, reference: str, platform: str | None, progress: Progress) -> Image:
+def _from_engine(client: docker.APIClient, reference: str, progress: Progress) -> Image:
     """An image of the engine under test: its registry is not ours to read, so layers are known by their diff IDs.
 
     One that has to be pulled to be looked at is removed again: the engine is left as it was until the first start.
@@ -202,7 +204,7 @@ def _from_engine(client: docker.APIClient, reference: str, platform: str | None,
         found = client.inspect_image(reference)  # type: ignore[no-untyped-call]
     except docker.errors.ImageNotFound:
         progress(f"pulling {reference}, to see what it consists of")
-        _pull(client, reference, platform)
+        _pull(client, reference)
         found, is_new = client.inspect_image(reference), True  # type: ignore[no-untyped-call]
     pinned = next((name for name in found.get("RepoDigests") or () if name.partition("@")[2]), None)
     if is_new:
@@ -223,13 +225,13 @@ def _from_engine(client: docker.APIClient, reference: str, platform: str | None,
     )
 
 
-def _pull(client: docker.APIClient, reference: str, platform: str | None) -> None:
+def _pull(client: docker.APIClient, reference: str) -> None:
     name, at, digest = reference.partition("@")
     tag = digest if at else None
     if not at and ":" in name.rpartition("/")[2]:
         name, _, tag = name.rpartition(":")
     try:
-        for event in client.pull(name, tag=tag or "latest", platform=platform, stream=True, decode=True):
+        for event in client.pull(name, tag=tag or "latest", stream=True, decode=True):
             if "error" in event:
                 raise remote.refusal(reference, str(event["error"]))
     except docker.errors.APIError as error:

@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from coldstart.cli import main
 from coldstart.store.writer import RunWriter
+from tests.unit.cli.conftest import Run
 from tests.unit.factories import RUN_ID, make_manifest, make_sample, make_trial
-
-Run = Callable[..., int]
-
-
-@pytest.fixture
-def coldstart(monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command line: its exit code."""
-
-    def run(*arguments: str) -> int:
-        monkeypatch.setattr("sys.argv", ["coldstart", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0)
-
-    return run
 
 
 @pytest.fixture
@@ -83,7 +67,7 @@ def test_a_file_that_cannot_be_written_ends_with_4(
     coldstart: Run, results: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert coldstart("export", str(results / RUN_ID), "-o", str(tmp_path / "missing" / "x.csv")) == 4
-    assert "cannot be written: No such file or directory. Choose another file with -o." in capfd.readouterr().err
+    assert "cannot be written: No such file or directory. Choose another file." in capfd.readouterr().err
 
 
 def test_a_failed_export_leaves_the_file_that_was_there(coldstart: Run, results: Path, tmp_path: Path) -> None:

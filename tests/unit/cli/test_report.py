@@ -44,8 +44,14 @@ def test_a_run_that_is_not_there_is_a_usage_error(results: Path) -> None:
         invoke("20261124", "--results", results)
 
 
-def test_no_run_at_all_is_a_usage_error() -> None:
-    assert invoke().exit_code == 2
+def test_no_run_named_is_the_newest(results: Path, tmp_path: Path) -> None:
+    done = invoke("--results", results, "-o", tmp_path / "out")
+    assert done.stdout == f"{tmp_path / 'out' / 'index.html'}\n"
+
+
+def test_no_run_at_all_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there are no runs under"):
+        invoke("--results", tmp_path)
 
 
 def test_a_missing_package_is_named_with_its_pip_line(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ def test_a_bare_container_is_asked_for_with_runtime_network_and_our_label_only()
     body = create_body(ContainerSpec(image=image, runtime="crun", network=Network.NONE))
     assert body == {
         "Image": image.reference,
-        "Labels": {"coldstart.owner": "coldstart"},
+        "Labels": {"coldstart.container": "coldstart"},
         "HostConfig": {"Runtime": "crun", "NetworkMode": "none"},
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import msgspec
 import pytest
@@ -67,6 +68,39 @@ def test_an_image_whose_layers_nobody_listed_has_unknown_sizes(size: str) -> Non
 
 def test_an_image_that_was_never_in_a_registry_has_no_compressed_size() -> None:
     assert make_image(digest=None).compressed_bytes is None
+
+
+def of_an_unread_registry(**fields: Any) -> Image:
+    """An image as an engine of somebody's own shows it: layers by diff ID alone."""
+    layers = tuple(Layer(digest=None, diff_id=f"sha256:{c * 64}", compressed_bytes=None) for c in "12")
+    return make_image(layers=layers, config_bytes=None, **fields)
+
+
+def test_an_image_can_be_pulled_if_some_registry_has_it() -> None:
+    assert [make_image(digest=digest).can_be_pulled for digest in ("sha256:1", None)] == [True, False]
+
+
+def test_an_image_can_be_pulled_though_its_layers_blobs_are_unknown() -> None:
+    assert of_an_unread_registry().can_be_pulled
+
+
+@pytest.mark.parametrize("size", ["compressed_bytes", "unpacked_bytes", "files", "blob_bytes"])
+def test_an_image_whose_manifest_nobody_read_has_unknown_sizes(size: str) -> None:
+    assert getattr(of_an_unread_registry(), size) is None
+
+
+def test_one_layer_of_unknown_size_makes_the_compressed_size_unknown() -> None:
+    known = make_image()
+    unknown = Layer(digest="sha256:x", diff_id="sha256:y", compressed_bytes=None)
+    assert msgspec.structs.replace(known, layers=(*known.layers, unknown)).compressed_bytes is None
+
+
+def test_a_full_pull_moves_layers_and_configuration() -> None:
+    assert make_image().blob_bytes == 3_000_000 + 1500
+
+
+def test_an_image_that_was_never_in_a_registry_moves_no_known_bytes() -> None:
+    assert make_image(digest=None).blob_bytes is None
 
 
 def test_a_sample_survives_json() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from coldstart.errors import ColdstartError, CorruptRunError, InputFileError, UsageError
 from coldstart.model.sample import Outcome, Phase
 from coldstart.store.migrations import Migration
-from coldstart.store.reader import find_run, open_run, read_samples
+from coldstart.store.reader import find_run, newest_run, open_run, read_samples
 from coldstart.store.writer import RunWriter
 from tests.unit.factories import RUN_ID, make_cell, make_manifest, make_sample, make_span, make_trial
 
@@ -328,3 +328,28 @@ def test_an_unknown_run_like_no_other_is_answered_with_the_latest(store: Store, 
 def test_where_there_are_no_runs_the_way_to_one_is_told(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="There are no runs there; measure with: coldstart run"):
         find_run(name, tmp_path / "results")
+
+
+# --- the newest ---
+
+
+def stored_as(store: Store, *run_ids: str) -> list[Path]:
+    return [store(make_sample(run_id=run_id), manifest=make_manifest(run_id=run_id)) for run_id in run_ids]
+
+
+def test_the_newest_run_is_the_one_begun_last_whatever_it_is_called(store: Store, tmp_path: Path) -> None:
+    ids = ("20261124T051531Z-a-0000", "20261123T235959Z-z-0000", "20261124T051530Z-z-ffff")
+    newest, *_ = stored_as(store, *ids)
+    assert newest_run(tmp_path / "results") == newest
+
+
+def test_a_folder_that_is_no_run_is_never_the_newest(store: Store, tmp_path: Path) -> None:
+    (run,) = stored_as(store, "20261124T051530Z-a-0000")
+    (tmp_path / "results" / "zzz").mkdir()
+    assert newest_run(tmp_path / "results") == run
+
+
+@pytest.mark.parametrize("folder", ["missing", ""])
+def test_where_there_is_no_run_there_is_no_newest(tmp_path: Path, folder: str) -> None:
+    with pytest.raises(UsageError, match=r"there are no runs under .*; measure with: coldstart run"):
+        newest_run(tmp_path / folder)

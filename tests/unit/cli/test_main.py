@@ -1,0 +1,162 @@
+"""The command line as a whole: commands found and mistyped, ends that no command chose, what a start must not cost."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+import click
+import pytest
+
+from coldstart import __version__, cli
+from coldstart.errors import EngineUnreachableError, UsageError
+from tests.unit.cli.conftest import Run
+
+COMMANDS = cli.root.list_commands(click.Context(cli.root))
+
+Ends = Callable[[BaseException], None]
+
+
+@pytest.fixture
+def ends(monkeypatch: pytest.MonkeyPatch) -> Ends:
+    """Make every command end with an exception."""
+
+    def replace(error: BaseException) -> None:
+        @click.command()
+        def command() -> NoReturn:
+            raise error
+
+        monkeypatch.setattr(cli.LazyGroup, "get_command", lambda _group, _context, _name: command)
+
+    return replace
+
+
+def test_the_help_lists_every_command(coldstart: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    code = coldstart("-h")
+    listed = [line.split()[0] for line in capsys.readouterr().out.partition("Commands:\n")[2].splitlines()]
+    assert (code, listed) == (0, COMMANDS)
+
+
+def test_the_commands_are_those_the_manual_is_about() -> None:
+    assert {"export", "images", "report", "run", "testbed"} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_a_help_of_its_own(coldstart: Run, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    assert coldstart(name, "--help") == 0
+    assert capsys.readouterr().out.startswith(f"Usage: coldstart {name} ")
+
+
+def test_nothing_said_is_answered_with_the_help(coldstart: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert coldstart() == 2
+    assert "Commands:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("rnu", "run"), ("reprot", "report"), ("image", "images")])
+def test_a_mistyped_command_is_answered_with_the_nearest(
+    coldstart: Run, capsys: pytest.CaptureFixture[str], typed: str, meant: str
+) -> None:
+    code = coldstart(typed, "--help")
+    err = capsys.readouterr().err
+    assert (code, err.count("\n")) == (2, 1)
+    assert f"unknown command {typed!r}; did you mean {meant!r}?" in err
+
+
+@pytest.mark.parametrize("name", ["_options", "__init__", ""])
+def test_a_module_that_is_no_command_cannot_be_called(coldstart: Run, name: str) -> None:
+    assert coldstart(name) == 2
+
+
+def test_an_unknown_option_ends_with_2(coldstart: Run) -> None:
+    assert coldstart("--verison") == 2
+
+
+# --- ends ---
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (UsageError("what is that?"), 2, "coldstart: what is that?\n"),
+        (EngineUnreachableError("gone"), 4, "coldstart: gone\n"),
+        (
+            PermissionError(13, "Permission denied", "/x"),
+            4,
+            "coldstart: permission denied: /x. Run as root (sudo), or choose another place.\n",
+        ),
+    ],
+)
+def test_an_error_is_one_message_and_its_code(
+    coldstart: Run, ends: Ends, capsys: pytest.CaptureFixture[str], error: Exception, code: int, message: str
+) -> None:
+    ends(error)
+    assert (coldstart("run"), capsys.readouterr()) == (code, ("", message))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), click.exceptions.Abort()])
+def test_an_interrupted_command_ends_with_130(coldstart: Run, ends: Ends, error: BaseException) -> None:
+    ends(error)
+    assert coldstart("run") == 130
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_told_to_end_is_interrupted(
+    coldstart: Run, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    @click.command()
+    def waiting() -> None:
+        signal.raise_signal(number)
+        pytest.fail("the signal did not end it")
+
+    monkeypatch.setattr(cli.LazyGroup, "get_command", lambda _group, _context, _name: waiting)
+    assert coldstart("run") == 130
+
+
+def test_under_nohup_a_hangup_stays_ignored(coldstart: Run) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    coldstart("--version")
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+# --- what a start must not cost ---
+
+PRINT_HEAVY = """
+import sys
+from coldstart.cli import main
+sys.argv = ["coldstart", *sys.argv[1:]]
+try:
+    main()
+finally:
+    heavy = {"rich", "docker", "pandas", "scipy", "numpy", "matplotlib", "msgspec", "psutil"}
+    print(*sorted(heavy & set(sys.modules)), file=sys.stderr)
+"""
+
+
+def imported_by(*arguments: str) -> set[str]:
+    """Heavy packages that a fresh process has imported when the command ends."""
+    done = subprocess.run(
+        [sys.executable, "-c", PRINT_HEAVY, *arguments], capture_output=True, text=True, timeout=60, check=True
+    )
+    return set(done.stderr.split())
+
+
+def test_the_version_imports_nothing_heavy() -> None:
+    assert imported_by("--version") == set()
+
+
+@pytest.mark.parametrize("package", ["rich", "docker", "pandas", "scipy", "matplotlib"])
+def test_the_help_of_measuring_does_not_import(package: str) -> None:
+    assert package not in imported_by("run", "--help")
+
+
+def test_the_version_is_the_packages(coldstart: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    coldstart("--version")
+    assert capsys.readouterr().out == f"coldstart, version {__version__}\n"
+
+
+def test_a_reader_that_has_enough_is_no_failure(coldstart: Run, ends: Ends) -> None:
+    ends(BrokenPipeError(32, "Broken pipe"))
+    assert coldstart("export") == 0

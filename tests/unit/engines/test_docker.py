@@ -1,0 +1,138 @@
+"""What Docker is asked for images, and what of them is left behind on an engine that is not ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from coldstart.engines.base import EngineAddress
+from coldstart.engines.docker import DockerEngine, connect
+from coldstart.engines.wire import LABEL, OWNER
+from coldstart.errors import EngineError
+from coldstart.model.image import Image
+from tests.unit.engines.fake_daemon import FakeDaemon, inspected
+from tests.unit.factories import layer_digest, make_image
+
+DIGEST = layer_digest(7)
+
+
+def image(reference: str, facts: dict[str, Any]) -> Image:
+    return make_image(reference=reference, image_id=facts["Id"])
+
+
+@pytest.fixture
+def theirs(daemon: FakeDaemon) -> Image:
+    """An image that was there before us."""
+    daemon.images["theirs:1"] = inspected("theirs:1")
+    return image("theirs:1", daemon.images["theirs:1"])
+
+
+@pytest.fixture
+def offered(daemon: FakeDaemon) -> Image:
+    """An image that has to be pulled."""
+    daemon.offered["app:1"] = inspected("app:1", digest=DIGEST)
+    return image("app:1", daemon.offered["app:1"])
+
+
+@pytest.fixture
+def engine(daemon: FakeDaemon) -> Iterator[DockerEngine]:
+    """A user's own Docker."""
+    with closing(connect(EngineAddress(url=daemon.url, where="user"))) as connected:
+        yield connected
+
+
+# --- leaving ---
+
+
+def test_a_users_engine_is_left_without_what_we_pulled(
+    daemon: FakeDaemon, engine: DockerEngine, theirs: Image, offered: Image
+) -> None:
+    engine.pull(offered)
+    engine.close()
+    assert list(daemon.images) == [theirs.reference]
+
+
+def test_our_own_engine_keeps_what_was_pulled(daemon: FakeDaemon, offered: Image) -> None:
+    with closing(connect(EngineAddress(url=daemon.url, where="testbed", private=True))) as engine:
+        engine.pull(offered)
+    assert list(daemon.images) == [offered.reference]
+
+
+def test_what_was_removed_before_is_not_removed_again(daemon: FakeDaemon, engine: DockerEngine, offered: Image) -> None:
+    engine.pull(offered)
+    engine.remove_image(offered)
+    daemon.requests.clear()
+    engine.close()
+    assert daemon.requests == []
+
+
+def test_an_image_that_refuses_to_go_does_not_keep_us(
+    daemon: FakeDaemon, engine: DockerEngine, offered: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.pull(offered)
+    monkeypatch.setattr(daemon, "_remove", lambda _name: (409, {"message": "in use"}))
+    engine.close()
+    assert list(daemon.images) == [offered.reference]
+
+
+# --- removing ---
+
+
+def test_an_image_that_was_there_before_is_not_removed(daemon: FakeDaemon, engine: DockerEngine, theirs: Image) -> None:
+    with pytest.raises(EngineError, match="theirs:1 was in this engine before coldstart came"):
+        engine.remove_image(theirs)
+    assert daemon.changes == []
+
+
+def test_an_image_with_our_label_is_ours_to_remove(daemon: FakeDaemon, engine: DockerEngine) -> None:
+    labelled = inspected("hello:1", Config={"Labels": {LABEL: OWNER}})
+    daemon.images["hello:1"] = labelled
+    engine.remove_image(image("hello:1", labelled))
+    assert daemon.images == {}
+
+
+def test_removing_what_is_not_there_is_fine(daemon: FakeDaemon, engine: DockerEngine, offered: Image) -> None:
+    engine.remove_image(offered)
+    assert daemon.changes == []
+
+
+def test_a_copy_under_another_name_is_the_image_too(engine: DockerEngine, theirs: Image) -> None:
+    assert engine.has_image(make_image(reference="other:1", image_id=theirs.image_id))
+
+
+# --- pulling ---
+
+
+@pytest.mark.parametrize(
+    ("reference", "query"),
+    [
+        ("app", "fromImage=app&tag=latest"),
+        ("app:1", "fromImage=app%3A1"),
+        ("r:5000/team/app", "fromImage=r%3A5000/team/app&tag=latest"),
+        (f"app@{DIGEST}", f"fromImage=app&tag={DIGEST.replace(':', '%3A')}"),
+    ],
+)
+def test_one_image_is_asked_for_never_all_tags_of_a_name(
+    daemon: FakeDaemon, engine: DockerEngine, reference: str, query: str
+) -> None:
+    with pytest.raises(EngineError):
+        engine.pull(make_image(reference=reference))
+    assert daemon.changes == [f"POST /images/create?{query}"]
+
+
+def test_a_pull_that_fails_in_its_stream_is_an_error(daemon: FakeDaemon, engine: DockerEngine, offered: Image) -> None:
+    daemon.refusal = "unexpected EOF"
+    with pytest.raises(EngineError, match="pull of app:1: unexpected EOF"):
+        engine.pull(offered)
+
+
+def test_a_pull_that_is_refused_is_an_error(engine: DockerEngine) -> None:
+    with pytest.raises(EngineError, match="pull of none:1: manifest for none:1 not found"):
+        engine.pull(make_image(reference="none:1"))
+
+
+def test_containerds_own_names_are_no_runtimes(engine: DockerEngine) -> None:
+    assert [runtime.name for runtime in engine.runtimes()] == ["runc"]
