@@ -40,16 +40,33 @@ def paired_effect(log_ratios: NDArray[np.float64], level: float = LEVEL) -> Esti
     Raises:
         ValueError: there are none.
     """
-    if log_ratios.size == 0:
+    shift = paired_shift(log_ratios, level)
+    return Estimate(
+        value=float(np.exp(shift.value)),
+        lower=None if shift.lower is None else float(np.exp(shift.lower)),
+        upper=None if shift.upper is None else float(np.exp(shift.upper)),
+        level=shift.level,
+        n=shift.n,
+        method=shift.method,
+    )
+
+
+def paired_shift(differences: NDArray[np.float64], level: float = LEVEL) -> Estimate:
+    """By how much the second arm exceeds the first, from differences of pairs: Hodges-Lehmann, exact signed rank.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if differences.size == 0:
         raise ValueError("nothing to compare: no pairs")
-    used = _thinned(log_ratios)
+    used = _thinned(differences)
     walsh = walsh_averages(used)
     rank = critical_rank(len(used), level)
-    thinned = "" if len(used) == len(log_ratios) else f", {len(used)} of {len(log_ratios)} pairs, evenly spaced"
+    thinned = "" if len(used) == len(differences) else f", {len(used)} of {len(differences)} pairs, evenly spaced"
     return Estimate(
-        value=float(np.exp(np.median(walsh))),
-        lower=float(np.exp(walsh[rank - 1])) if rank else None,
-        upper=float(np.exp(walsh[len(walsh) - rank])) if rank else None,
+        value=float(np.median(walsh)),
+        lower=float(walsh[rank - 1]) if rank else None,
+        upper=float(walsh[len(walsh) - rank]) if rank else None,
         level=level,
         n=len(used),
         method=f"Hodges-Lehmann, exact signed rank{thinned}",

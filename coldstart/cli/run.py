@@ -50,7 +50,13 @@ _WITH_RESUME = {"resume", "budget", "source", "bases", "results", "as_json"}  # 
 @click.command(cls=PassThrough)
 @click.argument("experiment", required=False, shell_complete=lambda _ctx, _param, start: _experiments(start))
 @click.option("--image", metavar="REF", help="Measure this image: a name, an archive, or a registry's reference.")
-@click.option("--ready", metavar="PROBE", help="When it is ready: http:PORT/PATH, tcp:PORT, log:TEXT or exit.")
+@click.option(
+    "--ready",
+    metavar="PROBE",
+    help="When it is ready: http:PORT/PATH or tcp:PORT (the container's own port answers), log:TEXT (it writes that), "
+    "exec:COMMAND (that succeeds in it), healthcheck (its HEALTHCHECK does), notify (it sends READY=1 to "
+    "$NOTIFY_SOCKET) or exit (it ends with code 0).",
+)
 @click.option("--platform", metavar="OS/ARCH", help="Which platform of --image.  [default: the engine's]")
 @factor_options
 @click.option("-n", "--runs", type=int, metavar="N", help="Measured starts of each cell.")

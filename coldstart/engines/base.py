@@ -6,7 +6,7 @@ returns an object with these methods; it then has to pass ``tests/contract``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Generic, NamedTuple, Protocol, TypeVar
@@ -56,8 +56,30 @@ class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
     options: ContainerOptions = ContainerOptions()
 
 
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """What an image's own check (HEALTHCHECK) says of a container.
+
+    ``status`` is ``starting``, ``healthy`` or ``unhealthy``; ``failed_wall_ns`` is when the last check that failed
+    began (``None``: none did), ``output`` what the last one wrote.
+    """
+
+    status: str
+    failed_wall_ns: int | None = None
+    output: str = ""
+
+
+class Executed(NamedTuple):
+    """How a command ended that was run in a container: its exit code, and the end of what it wrote."""
+
+    exit_code: int
+    output: str
+
+
 class ContainerState(msgspec.Struct, frozen=True, kw_only=True):
-    """A container as the engine sees it; wall-clock instants in ns since the epoch, ``None`` before they happen."""
+    """A container as the engine sees it; wall-clock instants in ns since the epoch, ``None`` before they happen.
+
+    ``health`` is ``None`` where the image has no check, or none has begun.
+    """
 
     running: bool
     pid: int | None
@@ -66,6 +88,7 @@ class ContainerState(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int | None
     error: str
     address: str | None
+    health: Health | None = None
 
 
 class Engine(Protocol):
@@ -108,6 +131,12 @@ class Engine(Protocol):
 
     def state(self, container_id: str) -> ContainerState:
         """Inspect."""
+
+    def execute(self, container_id: str, command: Sequence[str]) -> Timed[Executed]:
+        """Timed: run a command in the running container, from the first request until its exit code is known.
+
+        Safe beside other requests: it may block for as long as the container runs.
+        """
 
     def follow_output(self, container_id: str) -> Iterator[bytes]:
         """Standard output and error, line by line as they arrive, until the container ends."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 _CONTAINERD = "containerd"
 _CONTAINERD_SOCKET = Path("/run/containerd/containerd.sock")
+_CONNECT_TIMEOUT_S = 1
 _PID_FILE = Path("/var/run/docker.pid")  # dockerd's own default
 
 
@@ -31,6 +32,7 @@ def listener_pid(path: Path | str) -> int | None:
     A name that begins with a NUL is an abstract one.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as asking:
+        asking.settimeout(_CONNECT_TIMEOUT_S)  # a listener that accepts nobody has a backlog that fills up
         try:
             asking.connect(str(path))
             pid, _, _ = struct.unpack("3i", asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))

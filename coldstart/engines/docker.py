@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -22,6 +22,7 @@ from coldstart.engines.base import (
     ContainerSpec,
     ContainerState,
     EngineAddress,
+    Executed,
     LayerEvent,
     Timed,
 )
@@ -46,6 +47,7 @@ from coldstart.model.run import EngineFacts, RuntimeFacts
 NAME = "docker"
 
 _SHIM_RUNTIMES = ("io.containerd.",)  # registered by dockerd for itself; aliases of runc, no runtimes of their own
+_EXEC_POLL_S = 0.001
 _LABEL_FILTER = quote(f'{{"label":["{CONTAINER_LABEL}={OWNER}"]}}')
 
 
@@ -174,6 +176,24 @@ class DockerEngine:
     def state(self, container_id: str) -> ContainerState:
         """Inspect."""
         return container_state(self._get(f"/containers/{container_id}/json"))
+
+    def execute(self, container_id: str, command: Sequence[str]) -> Timed[Executed]:
+        """Create, start and inspect, on a connection of its own; the start's answer lasts as long as its output."""
+        executing = Connection(self._address.url)
+        body = {"Cmd": list(command), "AttachStdout": True, "AttachStderr": True}
+        try:
+            created = executing.request("POST", f"{self._prefix}/containers/{container_id}/exec", body)
+            _check(created, "exec")
+            path = f"{self._prefix}/exec/{created.json()['Id']}"
+            ran = executing.request("POST", f"{path}/start", {"Detach": False, "Tty": False})
+            _check(ran, "exec")
+            while (answer := executing.request("GET", f"{path}/json")).status == 200 and answer.json()["Running"]:
+                time.sleep(_EXEC_POLL_S)  # the exit code is noted a moment after the output's end
+            _check(answer, "exec")
+        finally:
+            executing.close()
+        output = b"".join(unframed(iter([ran.body]))).decode(errors="replace")
+        return Timed(created.start_ns, answer.end_ns, Executed(int(answer.json()["ExitCode"]), output))
 
     def follow_output(self, container_id: str) -> Iterator[bytes]:
         """Lines of both streams, unframed."""

@@ -13,7 +13,7 @@ import itertools
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -23,6 +23,8 @@ from coldstart.engines.base import (
     ContainerSpec,
     ContainerState,
     EngineAddress,
+    Executed,
+    Health,
     LayerEvent,
     Timed,
 )
@@ -33,6 +35,8 @@ from coldstart.model.run import EngineFacts, RuntimeFacts
 
 NAME = "fake"
 _IMAGES_MISBEHAVING = {"exits", "silent", "wrong-platform"}
+_IMAGES_CHECKED = {"checked", "unhealthy"}  # those with a HEALTHCHECK
+_SAID = b"app: that was all\n"
 
 
 class Delays(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +58,7 @@ class _Container:
         self.exit_code: int | None = None
         self.output = b""
         self.ended = threading.Event()
+        self.ready = threading.Event()
         self.server: socket.socket | None = None
 
     @property
@@ -109,8 +114,26 @@ def _exit_code(command: tuple[str, ...]) -> int:
     return int(words[-1]) if words[-2:-1] == ["exit"] else 0
 
 
+def _runs_on(command: tuple[str, ...]) -> bool:
+    """A command that ends in ``sleep N`` is taken at its word as well, and what comes before it makes it ready."""
+    return bool(command) and command[-1].split()[-2:-1] == ["sleep"]
+
+
+def _notify(spec: ContainerSpec) -> None:
+    """Tell who asked by NOTIFY_SOCKET and a volume, as sd_notify(3) does."""
+    variables = dict(entry.split("=", 1) for entry in spec.options.env if "=" in entry)
+    mounts = {inside: host for host, inside, *_ in (volume.split(":") for volume in spec.options.volumes)}
+    host = mounts.get(variables.get("NOTIFY_SOCKET", ""))
+    if host is not None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"STATUS=listening\nREADY=1\n", host)
+
+
 class FakeEngine:
-    """See `coldstart.engines.base.Engine`. Variants ``exits``, ``silent`` and ``wrong-platform`` misbehave so."""
+    """See `coldstart.engines.base.Engine`. Variants ``exits``, ``silent`` and ``wrong-platform`` misbehave so.
+
+    Variants ``checked`` and ``unhealthy`` have a HEALTHCHECK, which agrees once the app listens, or never.
+    """
 
     name = NAME
     capabilities = frozenset({Capability.PULL, Capability.PRIVATE, Capability.LAYER_LOG, Capability.CONTAINER_ADDRESS})
@@ -198,8 +221,11 @@ class FakeEngine:
             raise EngineError("start: exec format error")
         container.started_wall_ns = time.time_ns()
         command = container.spec.options.command
-        if variant == "exits" or command:
-            container.output = b"app: that was all\n"
+        if _runs_on(command):
+            container.ready.set()
+            _notify(container.spec)
+        elif variant == "exits" or command:
+            container.output = _SAID
             container.end(exit_code=_exit_code(command))
         elif variant not in _IMAGES_MISBEHAVING:
             container.server = socket.create_server(("127.0.0.1", 0), backlog=16)
@@ -217,7 +243,17 @@ class FakeEngine:
             exit_code=container.exit_code,
             error="",
             address="127.0.0.1" if container.spec.network is not Network.NONE else None,
+            health=self._health(container),
         )
+
+    def execute(self, container_id: str, command: Sequence[str]) -> Timed[Executed]:
+        """Not run either: taken at its word like a start's, but no command succeeds before its app listens."""
+        container = self._container(container_id)
+        start_ns = time.monotonic_ns()
+        if not container.running:
+            raise EngineError(f"exec: Container {container_id} is not running")
+        exit_code = _exit_code(tuple(command)) if container.ready.is_set() else 1
+        return Timed(start_ns, time.monotonic_ns(), Executed(exit_code, _SAID.decode()))
 
     def follow_output(self, container_id: str) -> Iterator[bytes]:
         """Its line, once it is written; then the end."""
@@ -289,6 +325,13 @@ class FakeEngine:
             raise EngineError(f"No such container: {container_id}")
         return self._containers[container_id]
 
+    def _health(self, container: _Container) -> Health | None:
+        if container.started_wall_ns is None or container.spec.image.variant not in _IMAGES_CHECKED:
+            return None
+        if container.spec.image.variant == "unhealthy":
+            return Health(status="unhealthy", failed_wall_ns=container.started_wall_ns, output="no answer\n")
+        return Health(status="healthy" if container.ready.is_set() else "starting")
+
     def _write_log(self, message: str) -> None:
         wall = time.time_ns()
         stamp = dt.datetime.fromtimestamp(wall // 1_000_000_000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S")
@@ -297,6 +340,9 @@ class FakeEngine:
     def _serve(self, container: _Container) -> None:
         time.sleep(self._delays.listen_s)
         container.output += b"listening\n"
+        container.ready.set()
+        with contextlib.suppress(OSError):  # who asked to be told may have gone meanwhile
+            _notify(container.spec)
         assert container.server is not None
         while True:
             try:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from coldstart.engines.base import ContainerSpec, ContainerState
+from coldstart.engines.base import ContainerSpec, ContainerState, Health
 from coldstart.model.options import ContainerOptions
 
 LABEL = "coldstart.owner"  # of images we built
@@ -17,7 +17,7 @@ CONTAINER_LABEL = "coldstart.container"  # its own: a container has its image's 
 OWNER = "coldstart"
 
 _UNSTARTED = "0001-01-01T00:00:00Z"
-_INSTANT = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?Z")
+_INSTANT = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])(\d\d):(\d\d))")
 
 
 def wall_ns(text: str) -> int | None:
@@ -26,6 +26,9 @@ def wall_ns(text: str) -> int | None:
     if match is None or text == _UNSTARTED:
         return None
     seconds = calendar.timegm(tuple(int(part) for part in match.groups()[:6]))
+    if match.group(8):  # the instants of health checks are in the daemon's own time zone
+        east_s = int(match.group(9)) * 3600 + int(match.group(10)) * 60
+        seconds -= east_s if match.group(8) == "+" else -east_s
     return seconds * 1_000_000_000 + int((match.group(7) or "0").ljust(9, "0"))
 
 
@@ -44,6 +47,19 @@ def container_state(inspected: dict[str, Any]) -> ContainerState:
         exit_code=None if finished_wall_ns is None else state["ExitCode"],
         error=state.get("Error") or "",
         address=addresses[0] if addresses else None,
+        health=_health(state.get("Health")),
+    )
+
+
+def _health(told: dict[str, Any] | None) -> Health | None:
+    if told is None or told["Status"] == "none":
+        return None
+    checks = told.get("Log") or []  # the last five
+    failed = [wall_ns(check["Start"]) for check in checks if check["ExitCode"] != 0]
+    return Health(
+        status=told["Status"],
+        failed_wall_ns=failed[-1] if failed else None,
+        output=checks[-1]["Output"] if checks else "",
     )
 
 

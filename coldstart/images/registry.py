@@ -110,6 +110,15 @@ class Registry:
             provenance=provenance,
         )
 
+    def blob(self, repository: str, digest: str) -> bytes:
+        """A blob's content.
+
+        Raises:
+            RegistryUnreachableError: no answer, or no such blob.
+        """
+        with self._get(f"/v2/{repository}/blobs/{digest}") as answer:
+            return self._checked(answer).read()
+
     def _layer(self, repository: str, described: dict[str, Any], diff_id: str) -> Layer:
         digest = str(described["digest"])
         if digest not in self._counts:

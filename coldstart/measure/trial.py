@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from coldstart.engines.base import ContainerSpec, ContainerState, LayerEvent, Timed
+from coldstart.engines.base import ContainerSpec, ContainerState, Engine, LayerEvent, Timed
 from coldstart.errors import ColdstartError, EngineError, EngineUnreachableError
 from coldstart.measure.assemble import between, profile, read_clock, request_spans, start_spans
 from coldstart.measure.bench import Bench, Subject
@@ -17,7 +17,7 @@ from coldstart.measure.cold import ColdKeeper, doubt
 from coldstart.measure.failure import TrialFailure
 from coldstart.model.cell import Cell, Tier, Trial
 from coldstart.model.sample import ColdProof, Conditions, Harness, Outcome, Sample
-from coldstart.probes.base import NotReady, Probe, Ready
+from coldstart.probes.base import NotReady, Probe, Ready, options_with
 from coldstart.trace.base import Observation, TrialWindow
 
 Pull = Timed[tuple[LayerEvent, ...]]
@@ -55,7 +55,9 @@ class Stage:
             TrialFailure: it does not start; a container that starts and then fails has warmed its pages all the same.
         """
         subject = self._bench.subject(cell)
-        with _container(self._bench, cell, subject) as created, contextlib.closing(subject.new_probe()) as probe:
+        with contextlib.ExitStack() as stack:
+            probe = stack.enter_context(contextlib.closing(subject.new_probe()))
+            created = stack.enter_context(_container(self._engine, _spec(self._bench, cell, subject, probe)))
             probe.arm(self._engine, created.value)
             try:
                 self._engine.start(created.value)
@@ -151,9 +153,10 @@ class _TrialRun:
         return self._collected(sample, started, observations, window)
 
     def _timed(self, stack: contextlib.ExitStack) -> _Started:
-        pull = self._pull() if self._cell.tier is Tier.ABSENT else None
-        created = stack.enter_context(_container(self._bench, self._cell, self._subject))
         probe = stack.enter_context(contextlib.closing(self._subject.new_probe()))
+        spec = _spec(self._bench, self._cell, self._subject, probe)
+        pull = self._pull() if self._cell.tier is Tier.ABSENT else None
+        created = stack.enter_context(_container(self._bench.engine, spec))
         probe.arm(self._bench.engine, created.value)
         try:
             start = self._bench.engine.start(created.value)
@@ -237,12 +240,20 @@ class _TrialRun:
         )
 
 
-@contextlib.contextmanager
-def _container(bench: Bench, cell: Cell, subject: Subject) -> Iterator[Timed[str]]:
-    """A created container, removed at the end whatever happens."""
-    spec = ContainerSpec(image=subject.image, runtime=cell.runtime, network=cell.network, options=bench.options)
+def _spec(bench: Bench, cell: Cell, subject: Subject, probe: Probe) -> ContainerSpec:
+    """What the container is created from, the probe's own needs included."""
     try:
-        created = bench.engine.create(spec)
+        options = options_with(probe, bench.engine, bench.options)
+    except EngineError as error:
+        raise TrialFailure(Outcome.CREATE_FAILED, str(error)) from error
+    return ContainerSpec(image=subject.image, runtime=cell.runtime, network=cell.network, options=options)
+
+
+@contextlib.contextmanager
+def _container(engine: Engine, spec: ContainerSpec) -> Iterator[Timed[str]]:
+    """A created container, removed at the end whatever happens."""
+    try:
+        created = engine.create(spec)
     except EngineUnreachableError:
         raise
     except EngineError as error:
@@ -251,7 +262,7 @@ def _container(bench: Bench, cell: Cell, subject: Subject) -> Iterator[Timed[str
         yield created
     finally:
         with contextlib.suppress(ColdstartError):  # a daemon that is gone is found out by the next request
-            bench.engine.remove_container(created.value)
+            engine.remove_container(created.value)
 
 
 def _unready(found: NotReady, state: ContainerState, output_tail: str) -> TrialFailure:

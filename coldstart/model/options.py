@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import msgspec
 
 
@@ -19,3 +21,12 @@ class ContainerOptions(msgspec.Struct, frozen=True, kw_only=True):
     cpus: float | None = None
     cpuset_cpus: str | None = None
     command: tuple[str, ...] = ()
+
+    def plus(self, more: Self) -> Self:
+        """These, and what ``more`` lists besides: environment, volumes and devices; ours come first, so its win."""
+        return msgspec.structs.replace(
+            self,
+            env=self.env + more.env,
+            volumes=self.volumes + more.volumes,
+            devices=self.devices + more.devices,
+        )

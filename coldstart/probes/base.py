@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
 from coldstart.engines.base import ContainerState, Engine
+from coldstart.model.options import ContainerOptions
 
 POLL_NS = 1_000_000  # 1 ms: costs 5% of a core and does not slow the start; a busy loop does
 LIVENESS_NS = 100_000_000  # how often a waiting probe asks whether the container still runs
@@ -51,11 +52,35 @@ class Probe(Protocol):
         """Give back what `arm` took."""
 
 
+@runtime_checkable
+class Equipped(Protocol):
+    """A probe whose container has to be created with something of the probe's."""
+
+    def options(self, engine: Engine) -> ContainerOptions:
+        """Called once, before the container is created and outside the timed window; `Probe.close` undoes it.
+
+        Raises:
+            EngineError: the engine cannot give a container that.
+        """
+
+
+def options_with(probe: Probe, engine: Engine, own: ContainerOptions) -> ContainerOptions:
+    """A container's ``own`` options, and what the probe needs besides."""
+    return own.plus(probe.options(engine)) if isinstance(probe, Equipped) else own
+
+
 def poll(
-    attempt: Callable[[], str | None], engine: Engine, container_id: str, deadline_ns: int, started_ns: int
+    attempt: Callable[[], str | None],
+    engine: Engine,
+    container_id: str,
+    deadline_ns: int,
+    started_ns: int,
+    *,
+    duty: float = 1.0,
 ) -> Ready | NotReady:
     """Call ``attempt`` every `POLL_NS` until it returns ``None`` (success); otherwise it returns what it saw.
 
+    An attempt that takes longer is followed by a pause, so that attempts take a share of ``duty`` of the time.
     Every `LIVENESS_NS` the container is inspected: one that has ended is not waited for.
     """
     attempts, last_ns, last_seen = 0, started_ns, "nothing was tried"
@@ -75,4 +100,5 @@ def poll(
             next_look_ns = time.monotonic_ns() + LIVENESS_NS
         if now_ns >= deadline_ns:
             return NotReady(reason=last_seen, attempts=attempts)
-        time.sleep(max(0, begin_ns + POLL_NS - time.monotonic_ns()) / 1e9)
+        pause_ns = max(begin_ns + POLL_NS - time.monotonic_ns(), (now_ns - begin_ns) * (1 / duty - 1))
+        time.sleep(max(0, pause_ns) / 1e9)

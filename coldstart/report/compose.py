@@ -11,13 +11,15 @@ import msgspec
 from coldstart import __version__
 from coldstart.report.conditions import condition_sections
 from coldstart.report.content import Content
-from coldstart.report.document import Document, Part, Picture
-from coldstart.report.figures import draw_all
+from coldstart.report.document import Document, Paragraph, Part, Picture, Section
+from coldstart.report.figures import draw_all, draw_waterfalls
 from coldstart.report.html import render_html
 from coldstart.report.labels import count_text
 from coldstart.report.markdown import render_markdown
 from coldstart.report.results import result_sections
 from coldstart.store.files import make_folder, storing, write_atomically
+
+Draw = Callable[[Content], tuple[Picture, ...]]
 
 
 class ReportFiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,9 +30,13 @@ class ReportFiles(msgspec.Struct, frozen=True, kw_only=True):
     figures: tuple[Path, ...]
 
 
-def compose(contents: Sequence[Content], draw: Callable[[Content], tuple[Picture, ...]] = draw_all) -> Document:
-    """The document of analysed runs, with the figures that ``draw`` makes of each."""
-    parts = tuple(_part(content, draw(content)) for content in contents)
+def compose(
+    contents: Sequence[Content],
+    draw: Draw = draw_all,
+    draw_starts: Draw = draw_waterfalls,
+) -> Document:
+    """The document of analysed runs, with the figures that ``draw`` makes of each and ``draw_starts`` of its starts."""
+    parts = tuple(_part(content, draw(content), draw_starts(content)) for content in contents)
     title = parts[0].title if len(parts) == 1 else f"coldstart: {len(parts)} runs"
     return Document(title=title, version=__version__, parts=parts)
 
@@ -60,7 +66,7 @@ def write_document(document: Document, out_dir: Path) -> ReportFiles:
     return ReportFiles(index=index, markdown=markdown, figures=tuple(figures))
 
 
-def _part(content: Content, pictures: tuple[Picture, ...]) -> Part:
+def _part(content: Content, pictures: tuple[Picture, ...], starts: tuple[Picture, ...]) -> Part:
     manifest = content.manifest
     host = manifest.host.board or manifest.host.cpu_model or manifest.host.machine
     timed = [summary for summary in content.cells if summary.ok]
@@ -72,5 +78,12 @@ def _part(content: Content, pictures: tuple[Picture, ...]) -> Part:
             f"{manifest.engine.version}, {manifest.registry.link}: {len(content.cells)} cells, "
             f"n = {count_text(summary.ok for summary in timed)} starts a cell."
         ),
-        sections=(*result_sections(content, pictures), *condition_sections(content)),
+        sections=(*result_sections(content, pictures), *_waterfalls(starts), *condition_sections(content)),
     )
+
+
+def _waterfalls(starts: tuple[Picture, ...]) -> tuple[Section, ...]:
+    if not starts:
+        return ()
+    note = Paragraph("One start of each cell, the one nearest its median: who did what, when, since the first request.")
+    return (Section(anchor="waterfalls", title="Waterfalls", blocks=(note, *starts)),)

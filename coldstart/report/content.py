@@ -8,9 +8,11 @@ import pandas as pd
 from coldstart.analyse.cells import CellSummary, summarise
 from coldstart.analyse.contrasts import FactorRatio, Ranking, factor_ratios, rank
 from coldstart.analyse.quality import Quality, assess
+from coldstart.analyse.resources import PartUse, part_uses
 from coldstart.analyse.targets import Overview, judge, load_targets, overviews
 from coldstart.model.cell import Tier
 from coldstart.model.run import RunManifest
+from coldstart.model.sample import Sample
 from coldstart.model.target import Target
 from coldstart.report.labels import Labels
 
@@ -28,6 +30,8 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     factors: tuple[FactorRatio, ...]
     targets: tuple[Overview, ...]
     quality: Quality
+    resources: tuple[PartUse, ...]
+    samples: tuple[Sample, ...]
     labels: Labels
 
     @property
@@ -41,8 +45,10 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(summary for summary in self.cells if summary.ok and summary.cell.tier is tier)
 
 
-def analyse(manifest: RunManifest, frame: pd.DataFrame, repaired: str | None = None) -> Content:
-    """Run every analysis over a tidy frame.
+def analyse(
+    manifest: RunManifest, frame: pd.DataFrame, repaired: str | None = None, samples: tuple[Sample, ...] = ()
+) -> Content:
+    """Run every analysis over a tidy frame; ``samples`` are the records it was made of, for the waterfalls.
 
     Raises:
         UnknownNameError: the experiment names a targets file this catalogue lacks.
@@ -59,5 +65,7 @@ def analyse(manifest: RunManifest, frame: pd.DataFrame, repaired: str | None = N
         factors=tuple(ratio for factor in FACTORS for ratio in factor_ratios(frame, factor)),
         targets=overviews(judge(targets, frame, manifest.images)),
         quality=assess(frame),
+        resources=part_uses(frame),
+        samples=samples,
         labels=Labels(summary.cell for summary in cells),
     )

@@ -7,11 +7,18 @@ from collections.abc import Callable
 import msgspec
 from matplotlib.figure import Figure
 
-from coldstart.report import plots
+from coldstart.model.cell import Cell
+from coldstart.model.sample import Sample
+from coldstart.model.timeline import phases_of
+from coldstart.model.waterfall import bars
+from coldstart.report import plots, waterfall
 from coldstart.report.content import Content
 from coldstart.report.document import Picture
 from coldstart.report.labels import count_text
 from coldstart.report.style import house_style, render
+
+MAX_WATERFALLS = 48
+"""More would make a page that nobody scrolls through."""
 
 
 class _Plan(msgspec.Struct, frozen=True):
@@ -95,3 +102,42 @@ def conditions(content: Content) -> str:
         f"n = {count_text(summary.ok for summary in timed)} starts a cell; tiers {', '.join(content.tiers)}; "
         f"source {', '.join(sources)}."
     )
+
+
+def draw_waterfalls(content: Content) -> tuple[Picture, ...]:
+    """The start of each cell whose end-to-end time is nearest its median, drawn; at most `MAX_WATERFALLS` cells."""
+    pictures = []
+    with house_style():
+        for index, (cell, sample) in enumerate(_median_samples(content)[:MAX_WATERFALLS], start=1):
+            figure = waterfall.draw(bars(sample), content.labels.full(cell))
+            if figure is None:
+                continue
+            svg, png = render(figure)
+            pictures.append(
+                Picture(
+                    name=f"waterfall-{index:02d}",
+                    title=content.labels.full(cell),
+                    alt=f"Waterfall of one start of {content.labels.full(cell)}: its spans as bars over time.",
+                    caption=f"Block {sample.trial.block}, the start nearest the cell's median; source {sample.source}.",
+                    svg=svg,
+                    png=png,
+                )
+            )
+    return tuple(pictures)
+
+
+def _median_samples(content: Content) -> list[tuple[Cell, Sample]]:
+    found = []
+    for summary in content.cells:
+        median = summary.median("e2e_ns")
+        times = [
+            (abs(phases.e2e_ns - median.value), sample.trial.block, sample)
+            for sample in content.samples
+            if median is not None
+            and sample.trial.cell == summary.cell
+            and not sample.trial.warmup
+            and (phases := phases_of(sample)) is not None
+        ]
+        if times:
+            found.append((summary.cell, min(times, key=lambda entry: entry[:2])[2]))
+    return found

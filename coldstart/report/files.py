@@ -27,4 +27,4 @@ def write_report(runs: Sequence[StoredRun], out_dir: Path) -> ReportFiles:
 def _analysed(run: StoredRun) -> Content:
     # Where the folder lies is no fact of the run: a copy of it has the same report.
     repaired = run.repaired.removeprefix(f"{run.path}/") if run.repaired else None
-    return analyse(run.manifest, tidy(run), repaired)
+    return analyse(run.manifest, tidy(run), repaired, run.samples)

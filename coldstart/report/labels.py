@@ -62,6 +62,13 @@ def time_text(estimate: Estimate | None) -> str:
     return f"{format_ns(estimate.value)} ({format_ns(max(estimate.lower, 0))} to {format_ns(estimate.upper)})"
 
 
+def bytes_text(estimate: Estimate) -> str:
+    """``10.5 MB (10.4 MB to 10.7 MB)``; without brackets where there are no bounds."""
+    if estimate.lower is None or estimate.upper is None:
+        return format_bytes(estimate.value)
+    return f"{format_bytes(estimate.value)} ({format_bytes(estimate.lower)} to {format_bytes(estimate.upper)})"
+
+
 def ratio_text(estimate: Estimate | None) -> str:
     """A factor with its interval, such as 1.21 (1.18 to 1.24), and the sign for times; exact ones stand alone."""
     if estimate is None:

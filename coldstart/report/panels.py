@@ -57,10 +57,10 @@ def name_rows(ax: Axes, content: Content, cells: Sequence[CellSummary]) -> None:
     ax.set_ylim(len(cells) - 0.4, -0.6)
 
 
-def label_scale(ax: Axes, largest_ns: float, what: str = "", axis: str = "x") -> int:
+def label_scale(ax: Axes, largest_ns: float, what: str = "end-to-end", axis: str = "x") -> int:
     """Label the axis in the unit that suits, and return ns per unit."""
     scale, unit = (NS_PER_S, "s") if largest_ns >= NS_PER_S else (NS_PER_MS, "ms")
-    (ax.set_xlabel if axis == "x" else ax.set_ylabel)(f"{what}end-to-end [{unit}]")
+    (ax.set_xlabel if axis == "x" else ax.set_ylabel)(f"{what} [{unit}]")
     return scale
 
 

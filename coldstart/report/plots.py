@@ -37,7 +37,7 @@ def stacked_phases(content: Content) -> Figure | None:
     drawn: dict[str, None] = {}
     for ax, tier in zip(axes, content.tiers, strict=True):
         cells = content.timed_in(tier)
-        scale = panels.label_scale(ax, max(summary.phases["e2e_ns"].mean.value for summary in cells), "mean ")
+        scale = panels.label_scale(ax, max(summary.phases["e2e_ns"].mean.value for summary in cells), "mean end-to-end")
         for row, summary in enumerate(cells):
             drawn |= dict.fromkeys(_stack(ax, row, summary, scale))
         _target_lines(ax, content, tier, scale)

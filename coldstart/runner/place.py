@@ -124,20 +124,28 @@ def _testbed_place(name: str, purpose: str, progress: Progress, stack: ExitStack
     testbed = lifecycle.find(config.root)
     if testbed is None:
         testbed = lifecycle.up(config, progress)
-        stack.callback(_down, config.root, progress)
+        stack.callback(take_down, config.root, progress)
     stack.enter_context(hold(config.root, purpose))
-    engine = engines.connect(
-        name,
-        EngineAddress(
-            url=testbed.docker_host,
-            where="testbed",
-            private=True,
-            netns=testbed.engine_netns,
-            log=testbed.engine_log,
-            runtimes=tuple((runtime, str(path)) for runtime, path in testbed.runtimes.items()),
-        ),
+    return place_on(testbed, config.cache, name, stack)
+
+
+def place_on(testbed: Testbed, cache: Path, name: str, stack: ExitStack) -> Place:
+    """The place that a running testbed is; the connection is closed with ``stack``."""
+    engine = stack.enter_context(
+        closing(
+            engines.connect(
+                name,
+                EngineAddress(
+                    url=testbed.docker_host,
+                    where="testbed",
+                    private=True,
+                    netns=testbed.engine_netns,
+                    log=testbed.engine_log,
+                    runtimes=tuple((runtime, str(path)) for runtime, path in testbed.runtimes.items()),
+                ),
+            )
+        )
     )
-    stack.callback(engine.close)
     surroundings = Surroundings(testbed.data_root, testbed.registry_storage)
     return Place(
         engine=engine,
@@ -149,14 +157,15 @@ def _testbed_place(name: str, purpose: str, progress: Progress, stack: ExitStack
             link=testbed.registry_link,
             cache_state=surroundings.registry_cache_state,
         ),
-        image_host=image_host(testbed, config.cache),
+        image_host=image_host(testbed, cache),
         blobs=AccessLog(testbed.registry_log) if testbed.registry_log is not None else None,
         egress=lambda: egress(testbed),
         notes=(f"engine data on {testbed.storage}",),
     )
 
 
-def _down(root: Path, progress: Progress) -> None:
+def take_down(root: Path, progress: Progress) -> None:
+    """Remove the testbed that was started for a run; what cannot be removed is told, with the remedy."""
     with _uninterrupted():
         try:
             lifecycle.down(root, progress)

@@ -9,7 +9,7 @@ import msgspec
 
 from coldstart.errors import CorruptRunError, MissingExtraError
 from coldstart.model.image import Image
-from coldstart.model.sample import ColdProof, Sample
+from coldstart.model.sample import ColdProof, ProcessUse, Sample
 from coldstart.model.timeline import Phases, phases_of
 from coldstart.store.reader import StoredRun
 
@@ -27,6 +27,18 @@ _CONDITIONS = {
     "temperature_c": _REAL,
     "frequency_mhz": _REAL,
 }
+_USES = {
+    f"{part}_{field}": _INTEGER
+    for part, fields in {
+        "runtime": ("peak_rss_bytes", "cpu_ns", "read_bytes", "write_bytes"),
+        "shim": ("peak_rss_bytes", "pss_bytes", "cpu_ns"),
+        "network_hook": ("peak_rss_bytes", "cpu_ns"),
+        "untar": ("peak_rss_bytes", "cpu_ns", "read_bytes", "write_bytes"),
+        "engine": ("peak_rss_bytes", "pss_bytes", "uss_bytes", "cpu_ns"),
+    }.items()
+    for field in fields
+}
+_ROLES = {"runtime": ("runtime_create", "runtime_start")}
 _PROOF = {
     "source": _TEXT,
     "blob_gets": _INTEGER,
@@ -60,6 +72,8 @@ COLUMNS: dict[str, str] = {
     "clock_error_ns": _INTEGER,
     **dict.fromkeys(("prepare_ns", "quiet_wait_ns", "collect_ns", "teardown_ns"), _INTEGER),
     **{f"proof_{field}": kind for field, kind in _PROOF.items()},
+    **_USES,
+    "fallback": _TEXT,
     "exit_code": _INTEGER,
     "attempt": _INTEGER,
     "warmup": _FLAG,
@@ -132,6 +146,8 @@ def _row(sample: Sample, image: Image | None) -> dict[str, Any]:
         "collect_ns": harness.collect_ns,
         "teardown_ns": harness.teardown_ns,
         **_proof(sample.proof),
+        **_uses(sample.uses),
+        "fallback": sample.fallback,
         "exit_code": sample.exit_code,
         "attempt": trial.attempt,
         "warmup": trial.warmup,
@@ -145,3 +161,20 @@ def _phases(sample: Sample) -> dict[str, int | None]:
 
 def _proof(proof: ColdProof | None) -> dict[str, Any]:
     return {f"proof_{field}": None if proof is None else getattr(proof, field) for field in _PROOF}
+
+
+def _uses(uses: tuple[ProcessUse, ...]) -> dict[str, int | None]:
+    """What the processes of each part took; ``None`` where any of them is not told of.
+
+    A runtime's peak is that of its hungrier call, a resident engine's memory that of its daemons together; times and
+    bytes are sums.
+    """
+    found: dict[str, int | None] = {}
+    for column in _USES:
+        part = next(part for part in ("network_hook", "runtime", "shim", "untar", "engine") if column.startswith(part))
+        field = column.removeprefix(f"{part}_")
+        values = [getattr(use, field) for use in uses if use.role in _ROLES.get(part, (part,))]
+        known = [value for value in values if value is not None]
+        together = max if field == "peak_rss_bytes" and part != "engine" else sum
+        found[column] = together(known) if known and len(known) == len(values) else None
+    return found

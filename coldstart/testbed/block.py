@@ -32,7 +32,7 @@ class Filesystem(msgspec.Struct, frozen=True, kw_only=True):
     journal: bool | None
 
     def __str__(self) -> str:
-        if self.kind not in {"ext3", "ext4"}:
+        if self.kind not in {"ext3", "ext4"} or self.journal is None:
             return self.kind
         return f"{'journaled ' if self.journal else ''}{self.kind}{'' if self.journal else ' without a journal'}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -17,8 +18,10 @@ DEFAULT_CACHE = Path("/var/cache/coldstart")
 REGISTRY_ADDRESS = (
     "198.18.0.2:5000"  # RFC 2544's benchmarking range: routed nowhere, so it can hide nothing of the host
 )
+REGISTRY_NETWORK = "198.18.0.0/30"  # the engine's end, the registry's, and what stands before that in its namespace
 LOCAL_LINK = "local link"
 
+_ADDRESS = re.compile(r"(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})")
 _SUN_PATH_MAX = 107  # unix(7): sun_path holds 108 bytes with its NUL
 
 
@@ -106,13 +109,17 @@ class Layout(msgspec.Struct, frozen=True):
 
 
 class TestbedConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked of ``up``: only what was asked; defaults are decided where they are used."""
+    """What was asked of ``up``: only what was asked; defaults are decided where they are used.
+
+    ``tools`` is a folder whose programs the engine finds before the machine's own: injectors of known delays.
+    """
 
     __test__: ClassVar[bool] = False  # pytest: a name, not a test
 
     root: Path = DEFAULT_ROOT
     cache: Path = DEFAULT_CACHE
     runtimes: dict[str, Path] = {}
+    tools: Path | None = None
     data_root: Path | None = None
     registry: str | None = None
 
@@ -247,9 +254,10 @@ def _default_cache(environ: Mapping[str, str]) -> Path:
 
 
 def _checked_address(registry: str) -> str:
-    host, colon, port = registry.rpartition(":")
-    if not colon or not host or "/" in host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+    match = _ADDRESS.fullmatch(registry)
+    if match is None or not 0 < int(match["port"]) < 65536:
         raise UsageError(f"--registry {registry!r}: write HOST:PORT, such as 192.168.1.10:5000.")
+    host = match["host"].lower()
     if host in {"localhost", "[::1]"} or host.startswith("127."):
         raise UsageError(
             f"--registry {registry!r}: the engine has its own network namespace, where {host} is itself. "

@@ -14,7 +14,7 @@ import msgspec
 
 from coldstart.errors import TestbedError
 from coldstart.testbed import cgroups, mounts, processes, shell
-from coldstart.testbed.config import Layout
+from coldstart.testbed.config import REGISTRY_NETWORK, Layout
 from coldstart.testbed.marker import MARKER
 from coldstart.units import NS_PER_S
 
@@ -49,7 +49,7 @@ def config(layout: Layout, data_root: Path, registry_address: str, runtimes: Map
         "exec-root": str(layout.exec_root),
         "cgroup-parent": f"/{layout.name}",
         "exec-opts": ["native.cgroupdriver=cgroupfs"],
-        "insecure-registries": [registry_address],
+        "insecure-registries": [registry_address, REGISTRY_NETWORK],
         "dns": [RESOLVER],
         "features": {"containerd-snapshotter": False},
         "runtimes": {name: {"path": str(path)} for name, path in runtimes.items() if name != "runc"},

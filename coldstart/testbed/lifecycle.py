@@ -69,6 +69,8 @@ def up(config: TestbedConfig, progress: Progress) -> Testbed:
     layout = config.layout
     _require_root()
     path = executables.search_path()
+    if config.tools is not None:
+        path = f"{config.tools}:{path}"
     found = executables.require(config.registry, path)
     _check_data_root(layout, config.data_root)
     marker.claim_folder(layout.root, layout.id)
@@ -141,7 +143,8 @@ def _problems(layout: Layout, testbed: Testbed | None) -> tuple[str, ...]:
         return (*problems, *(f"{ref.name} (process {ref.pid}) was left running" for ref in left))
     dead = [ref for ref in testbed.processes if not processes.is_alive(ref)]
     problems = [f"{ref.name} (process {ref.pid}) is gone" for ref in dead]
-    if not dead and os.access(testbed.docker_socket, os.W_OK) and not daemon.answers(testbed.docker_socket):
+    may_ask = os.geteuid() == 0 or os.access(testbed.docker_socket, os.W_OK)
+    if not dead and may_ask and not daemon.answers(testbed.docker_socket):
         problems.append("the engine does not answer")
     return tuple(problems)
 

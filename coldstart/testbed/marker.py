@@ -121,7 +121,8 @@ def remove(folder: Path, owner: str) -> bool:
     check_claimable(folder, owner)
     claim = read_claim(folder)
     if claim is None:
-        (folder / f".{MARKER}.new").unlink(missing_ok=True)
+        if folder.is_dir():
+            (folder / f".{MARKER}.new").unlink(missing_ok=True)
         return False
     empty(folder)
     (folder / MARKER).unlink()

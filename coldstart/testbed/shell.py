@@ -26,6 +26,8 @@ def run(*argv: str | Path, tag: str = "") -> str:
         done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S, env=environment)
     except FileNotFoundError as error:
         raise TestbedError(f"{words[0]} is not installed. Run scripts/setup.") from error
+    except PermissionError as error:
+        raise TestbedError(f"{words[0]} may not be run: permission denied.") from error
     except subprocess.TimeoutExpired as error:
         raise TestbedError(f"{' '.join(words)} did not end within {_TIMEOUT_S} s.") from error
     if done.returncode != 0:

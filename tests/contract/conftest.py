@@ -18,26 +18,42 @@ from coldstart.images.intake import take_in
 from coldstart.model.cell import Network
 from coldstart.model.image import Image
 from coldstart.model.options import ContainerOptions
+from coldstart.probes.base import Probe, options_with
 from coldstart.runner.place import image_host
 from coldstart.testbed.config import Testbed
+from tests.archives import with_healthcheck
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
-    """An engine under contract: ``server`` listens on port 8080 and says so, ``shell`` runs ``sh -c`` commands."""
+    """An engine under contract: ``server`` listens on port 8080 and says so, ``shell`` runs ``sh -c`` commands.
+
+    ``checked`` runs commands too, and has a HEALTHCHECK that agrees.
+    """
 
     engine: Engine
     server: Image
     shell: Image
+    checked: Image
 
-    def spec(self, image: Image, *command: str, network: Network = Network.BRIDGE) -> ContainerSpec:
-        """A container of the image."""
-        return ContainerSpec(image=image, runtime="runc", network=network, options=ContainerOptions(command=command))
+    def spec(
+        self, image: Image, *command: str, network: Network = Network.BRIDGE, probe: Probe | None = None
+    ) -> ContainerSpec:
+        """A container of the image, with what the probe needs."""
+        options = ContainerOptions(command=command)
+        if probe is not None:
+            options = options_with(probe, self.engine, options)
+        return ContainerSpec(image=image, runtime="runc", network=network, options=options)
 
 
 def _fake(_request: pytest.FixtureRequest) -> Contender:
     engine = engines.connect("fake", EngineAddress(url="fake:", where="nowhere"))
-    return Contender(engine=engine, server=fake.image("hello", "scratch"), shell=fake.image("sh", "image"))
+    return Contender(
+        engine=engine,
+        server=fake.image("hello", "scratch"),
+        shell=fake.image("sh", "image"),
+        checked=fake.image("sh", "checked"),
+    )
 
 
 def _docker(request: pytest.FixtureRequest) -> Contender:
@@ -47,6 +63,7 @@ def _docker(request: pytest.FixtureRequest) -> Contender:
         platform = platform_of(client)
     (server,) = ensure_images(host, [("hello", "scratch")], lambda _: None)
     base = ensure_base(host.cache, "alpine", platform, BaseSource.AUTO, lambda _: None)
+    folder = request.getfixturevalue("tmp_path_factory").mktemp("checked")
     address = EngineAddress(
         url=bed.docker_host, where="testbed", private=True, netns=bed.engine_netns, log=bed.engine_log
     )
@@ -54,6 +71,7 @@ def _docker(request: pytest.FixtureRequest) -> Contender:
         engine=engines.connect("docker", address),
         server=server,
         shell=take_in(host, str(base.archive), None, lambda _: None),
+        checked=take_in(host, with_healthcheck(base.archive, folder, "true"), None, lambda _: None),
     )
 
 
@@ -71,7 +89,7 @@ def contender(request: pytest.FixtureRequest) -> Iterator[Contender]:
         found.engine.sweep()
         yield found
         found.engine.sweep()
-        for image in (found.server, found.shell):
+        for image in (found.server, found.shell, found.checked):
             found.engine.remove_image(image)
 
 
@@ -96,3 +114,11 @@ def shell(contender: Contender) -> Image:
     if not contender.engine.has_image(contender.shell):
         contender.engine.pull(contender.shell)
     return contender.shell
+
+
+@pytest.fixture
+def checked(contender: Contender) -> Image:
+    """The image with a HEALTHCHECK, in the engine."""
+    if not contender.engine.has_image(contender.checked):
+        contender.engine.pull(contender.checked)
+    return contender.checked

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import closing
 
 import msgspec
 import pytest
@@ -18,6 +19,7 @@ from coldstart.model.image import Image
 from coldstart.model.probe import ProbeSpec
 from coldstart.model.sample import Phase
 from coldstart.probes.base import NotReady, Ready
+from coldstart.probes.notify import NotifyProbe
 from coldstart.trace.base import TrialWindow
 from coldstart.trace.engine_api import EngineApi
 from coldstart.trace.engine_log import EngineLog
@@ -157,6 +159,62 @@ def test_a_server_becomes_ready_by_every_probe(engine: Engine, contender: Conten
     assert found.at_ns >= start.start_ns
 
 
+def test_a_command_in_a_running_container_is_told_with_its_code_and_output(
+    engine: Engine, contender: Contender, shell: Image
+) -> None:
+    created = engine.create(contender.spec(shell, "sh", "-c", "exec sleep 60"))
+    start = engine.start(created.value)
+    for code in (0, 3):
+        ran = engine.execute(created.value, ("sh", "-c", f"echo app: that was all; exit {code}"))
+        assert (ran.value.exit_code, ran.value.output) == (code, "app: that was all\n")
+        assert start.end_ns <= ran.start_ns < ran.end_ns <= time.monotonic_ns()
+
+
+def test_no_command_runs_in_a_container_that_does_not(engine: Engine, contender: Contender, shell: Image) -> None:
+    created = engine.create(contender.spec(shell, "sh", "-c", "exit 0"))
+    with pytest.raises(EngineError, match="is not running"):
+        engine.execute(created.value, ("true",))
+
+
+def test_an_image_without_a_healthcheck_has_no_health(engine: Engine, contender: Contender, server: Image) -> None:
+    created = engine.create(contender.spec(server))
+    engine.start(created.value)
+    assert engine.state(created.value).health is None
+
+
+def test_an_image_with_a_healthcheck_starts_and_becomes_healthy(
+    engine: Engine, contender: Contender, checked: Image
+) -> None:
+    created = engine.create(contender.spec(checked, "sh", "-c", "exec sleep 60"))
+    engine.start(created.value)
+    first = engine.state(created.value).health
+    assert first is not None
+    assert first.status in {"starting", "healthy"}
+    assert isinstance(_wait(engine, created.value, "healthcheck"), Ready)
+    last = engine.state(created.value).health
+    assert last is not None
+    assert (last.status, last.failed_wall_ns) == ("healthy", None)
+
+
+def test_a_command_that_succeeds_is_readiness(engine: Engine, contender: Contender, shell: Image) -> None:
+    created = engine.create(contender.spec(shell, "sh", "-c", "exec sleep 60"))
+    engine.start(created.value)
+    assert isinstance(_wait(engine, created.value, "exec:sh -c 'exit 0'"), Ready)
+
+
+def test_an_app_can_send_to_a_socket_of_ours(engine: Engine, contender: Contender, shell: Image) -> None:
+    """Busybox's logger writes a datagram to /dev/log: see tests/engine/test_probes.py."""
+    script = 'ln -s $NOTIFY_SOCKET /dev/log; logger "x\nREADY=1"; exec sleep 60'
+    with closing(NotifyProbe()) as probe:
+        created = engine.create(contender.spec(shell, "sh", "-c", script, probe=probe))
+        probe.arm(engine, created.value)
+        start = engine.start(created.value)
+        found = probe.wait(engine, created.value, time.monotonic_ns() + SOON_NS)
+        engine.remove_container(created.value)
+    assert isinstance(found, Ready)
+    assert found.at_ns >= start.start_ns
+
+
 def test_host_networking_is_reached_where_the_engine_is(engine: Engine, contender: Contender, server: Image) -> None:
     created = engine.create(contender.spec(server, network=Network.HOST))
     engine.start(created.value)
@@ -179,7 +237,8 @@ def test_an_exit_is_told_with_its_code(engine: Engine, contender: Contender, she
 
 
 def test_the_state_of_an_ended_container_has_its_end(engine: Engine, contender: Contender, shell: Image) -> None:
-    created = engine.create(contender.spec(shell, "sh", "-c", "exit 3"))
+    # Docker notes the start after the fact: of a shorter life it may say that it ended 1 ms before it began.
+    created = engine.create(contender.spec(shell, "sh", "-c", "sleep 0.2; exit 3"))
     wait = engine.wait_exit(created.value)
     engine.start(created.value)
     wait()

@@ -6,8 +6,6 @@ import csv
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +24,7 @@ from coldstart.store.frames import COLUMNS
 from coldstart.store.reader import StoredRun, newest_run, open_run
 from coldstart.testbed import lifecycle
 from coldstart.testbed.config import Testbed, TestbedConfig
+from tests.engine.command_line import Cli
 
 pytestmark = pytest.mark.engine
 
@@ -37,35 +36,6 @@ PROMISED = (
     *("unattributed_ns", "bytes_received", "layers_unpacked", "image_compressed_bytes", "image_unpacked_bytes"),
 )
 _AARCH64_ELF = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xb7\x00\x01\x00\x00\x00" + bytes(40)
-
-
-class Cli:
-    """The command line on the tests' testbed, storing under ``results``."""
-
-    def __init__(self, bed: Testbed, results: Path, **environment: str) -> None:
-        self.results = results
-        self.environment = {**os.environ, "COLDSTART_STATE_DIR": str(bed.root), **environment}
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """``coldstart run`` in the background."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "coldstart", "run", "--results", str(self.results), *arguments],
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, *arguments: str) -> tuple[int, str]:
-        """Its exit code and what it said on stderr, never with a traceback."""
-        process = self.start(*arguments)
-        _, said = process.communicate()
-        assert "Traceback" not in said, said
-        return process.returncode, said
-
-    def samples(self) -> tuple[Sample, ...]:
-        """Of the newest run."""
-        return open_run(newest_run(self.results)).samples
 
 
 @pytest.fixture

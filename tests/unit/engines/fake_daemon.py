@@ -1,4 +1,4 @@
-"""Docker's API as far as images go, on a real Unix socket: what is there, and what a pull would bring."""
+"""Docker's API as far as images and exec go, on a real Unix socket: what is there, and what a pull would bring."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 class FakeDaemon:
     """``images`` are those it has, ``offered`` those its registry has: inspect answers by name.
 
-    ``requests`` is what it was asked, without the API's version; ``refusal`` ends every pull in its stream.
+    ``requests`` is what it was asked, without the API's version; ``refusal`` ends every pull in its stream. A command
+    run in its container ``running`` gives the next of ``inspections``, after having written ``output``.
     """
 
     def __init__(self, socket: Path) -> None:
@@ -25,6 +26,8 @@ class FakeDaemon:
         self.offered: dict[str, dict[str, Any]] = {}
         self.requests: list[str] = []
         self.refusal: str | None = None
+        self.inspections: list[dict[str, Any]] = []
+        self.output = b""
 
     @property
     def changes(self) -> list[str]:
@@ -32,7 +35,7 @@ class FakeDaemon:
         return [request for request in self.requests if not request.startswith("GET ")]
 
     def answer(self, method: str, target: str) -> tuple[int, object]:
-        """Status and body; a list is streamed."""
+        """Status and body; a list is streamed, bytes are written as they are, until the connection's end."""
         url = urlsplit(target)
         path = unquote(url.path.removeprefix("/v1.41"))
         self.requests.append(f"{method} {path}" + (f"?{url.query}" if url.query else ""))
@@ -44,12 +47,25 @@ class FakeDaemon:
             case ["info"]:
                 runtimes = {"runc": {"path": "runc"}, "io.containerd.runc.v2": {"path": "runc"}}
                 return 200, {"Driver": "overlay2", "Runtimes": runtimes}
-            case ["images", "create"]:
-                return self._pull(parse_qs(url.query))
-            case ["images", *_]:
-                name = path.removeprefix("/images/").removesuffix("/json")
-                return self._remove(name) if method == "DELETE" else self._inspect(name)
+            case ["containers" | "exec", *words]:
+                return self._execute(words)
+            case ["images", *words]:
+                return self._pull(parse_qs(url.query)) if words == ["create"] else self._image(method, words)
         return 404, {"message": "page not found"}
+
+    def _execute(self, words: list[str]) -> tuple[int, object]:
+        match words:
+            case ["running", "exec"]:
+                return 201, {"Id": "e"}
+            case ["e", "start"]:
+                return 200, self.output
+            case ["e", "json"]:
+                return 200, self.inspections.pop(0)
+        return 409, {"message": f"Container {words[0]} is not running"}
+
+    def _image(self, method: str, words: list[str]) -> tuple[int, object]:
+        name = "/".join(words).removesuffix("/json")
+        return self._remove(name) if method == "DELETE" else self._inspect(name)
 
     def _known_as(self, name: str) -> list[str]:
         return [known for known, image in self.images.items() if name in {known, image["Id"], *image["RepoDigests"]}]
@@ -84,6 +100,7 @@ def serving(socket: Path) -> Iterator[FakeDaemon]:
         protocol_version = "HTTP/1.1"
 
         def _serve(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
             status, body = daemon.answer(self.command, self.path)
             self.send_response(status)
             if isinstance(body, list) and self.command == "POST":
@@ -93,6 +110,11 @@ def serving(socket: Path) -> Iterator[FakeDaemon]:
                     line = json.dumps(message).encode() + b"\r\n"
                     self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
                 self.wfile.write(b"0\r\n\r\n")
+                return
+            if isinstance(body, bytes):
+                self.end_headers()
+                self.wfile.write(body)
+                self.close_connection = True
                 return
             content = json.dumps(body, separators=(",", ":")).encode()
             self.send_header("Content-Length", str(len(content)))

@@ -136,3 +136,20 @@ def test_a_pull_that_is_refused_is_an_error(engine: DockerEngine) -> None:
 
 def test_containerds_own_names_are_no_runtimes(engine: DockerEngine) -> None:
     assert [runtime.name for runtime in engine.runtimes()] == ["runc"]
+
+
+# --- running a command ---
+
+
+def test_a_command_is_waited_for_until_its_exit_code_is_known(daemon: FakeDaemon, engine: DockerEngine) -> None:
+    daemon.output = b"\x02\0\0\0\0\0\0\x03no\n"
+    daemon.inspections = [{"Running": True, "ExitCode": None}, {"Running": False, "ExitCode": 3}]
+    ran = engine.execute("running", ("test", "-e", "/x"))
+    assert (ran.value.exit_code, ran.value.output) == (3, "no\n")
+    assert ran.start_ns < ran.end_ns
+    assert daemon.changes == ["POST /containers/running/exec", "POST /exec/e/start"]
+
+
+def test_no_command_runs_in_a_container_that_does_not(engine: DockerEngine) -> None:
+    with pytest.raises(EngineError, match="exec: Container other is not running"):
+        engine.execute("other", ("true",))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from coldstart.engines.base import ContainerSpec
+from coldstart.engines.base import ContainerSpec, ContainerState, Health
 from coldstart.engines.progress import layer_events, pull_error
 from coldstart.engines.wire import container_state, create_body, lines, message_of, unframed, wall_ns
 from coldstart.errors import EngineError
@@ -20,6 +20,8 @@ from tests.unit.factories import make_image
         ("1970-01-01T00:00:01.5Z", 1_500_000_000),
         ("1970-01-02T00:00:00.000000007Z", 86_400_000_000_007),
         ("2026-11-24T04:41:02.621628842Z", 1_795_495_262_621_628_842),
+        ("1970-01-01T02:00:01.5+02:00", 1_500_000_000),
+        ("1969-12-31T19:30:01-04:30", 1_000_000_000),
         ("0001-01-01T00:00:00Z", None),
         ("yesterday", None),
     ],
@@ -95,6 +97,30 @@ def test_an_ended_container_has_its_exit_code() -> None:
     at = "1970-01-01T00:00:01Z"
     state = container_state({"State": {"Running": False, "Pid": 0, "StartedAt": at, "FinishedAt": at, "ExitCode": 3}})
     assert (state.exit_code, state.finished_wall_ns) == (3, 1_000_000_000)
+
+
+def _state(health: object) -> ContainerState:
+    never = "0001-01-01T00:00:00Z"
+    state = {"Running": True, "Pid": 7, "StartedAt": never, "FinishedAt": never, "ExitCode": 0, "Health": health}
+    return container_state({"State": state})
+
+
+@pytest.mark.parametrize("health", [None, {"Status": "none", "FailingStreak": 0, "Log": None}])
+def test_a_container_without_a_health_check_has_no_health(health: object) -> None:
+    assert _state(health).health is None
+
+
+def test_before_the_first_check_nothing_is_known_but_that_it_starts() -> None:
+    assert _state({"Status": "starting", "FailingStreak": 0, "Log": []}).health == Health(status="starting")
+
+
+def test_health_has_the_last_checks_words_and_when_the_last_failure_began() -> None:
+    checks = [
+        {"Start": f"1970-01-01T01:00:0{second}+01:00", "End": "", "ExitCode": code, "Output": f"{code}\n"}
+        for second, code in ((1, 1), (2, 1), (3, 0))
+    ]
+    health = _state({"Status": "healthy", "FailingStreak": 0, "Log": checks}).health
+    assert health == Health(status="healthy", failed_wall_ns=2_000_000_000, output="0\n")
 
 
 def test_frames_cut_anywhere_give_the_output_back() -> None:

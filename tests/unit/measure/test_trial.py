@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
-from coldstart.engines.base import Capability, Timed
+from coldstart.engines.base import Capability, ContainerSpec, Engine, Timed
 from coldstart.errors import EngineError, EngineUnreachableError
 from coldstart.measure.trial import Stage
 from coldstart.model.cell import Cell, Network, Tier
@@ -14,6 +15,7 @@ from coldstart.model.image import Image
 from coldstart.model.options import ContainerOptions
 from coldstart.model.sample import Outcome, Phase, Sample, Source
 from coldstart.model.timeline import ADDENDS, PULL_PARTS, phases_of
+from coldstart.probes.notify import NotifyProbe
 from tests.unit.factories import make_trial
 from tests.unit.measure.conftest import Bed, Registry, Traffic, Wait
 
@@ -254,6 +256,57 @@ def test_a_job_is_ready_when_it_has_ended_well(bed: Bed) -> None:
 def test_a_log_line_is_readiness(bed: Bed) -> None:
     bed.ready = "log:listen"
     assert run(bed, bed.cell()).outcome is Outcome.OK
+
+
+def test_a_notification_is_readiness_and_the_users_own_options_are_kept(
+    bed: Bed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    bed.ready = "notify"
+    cell = bed.cell(Tier.ABSENT)
+    created: list[ContainerSpec] = []
+    create = bed.engine.create
+
+    def noted(spec: ContainerSpec) -> Timed[str]:
+        created.append(spec)
+        return create(spec)
+
+    bed.engine.create = noted  # type: ignore[method-assign]
+    own = ContainerOptions(env=("A=1",), memory_bytes=9)
+    sample = Stage(bed.bench(options=own)).run(make_trial(cell=cell))
+    (spec,) = created
+    assert (sample.outcome, sample.harness.readiness_resolution_ns) == (Outcome.OK, None)
+    assert (spec.options.env[0], len(spec.options.env), spec.options.memory_bytes) == ("A=1", 2, 9)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_probe_needs_is_made_before_the_timed_window(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    bed.ready = "notify"
+    made_ns: list[int] = []
+    options = NotifyProbe.options
+
+    def stamped(probe: NotifyProbe, engine: Engine) -> ContainerOptions:
+        made = options(probe, engine)
+        made_ns.append(time.monotonic_ns())
+        return made
+
+    monkeypatch.setattr(NotifyProbe, "options", stamped)
+    sample = run(bed, bed.cell(Tier.ABSENT))
+    assert made_ns[0] <= min(span.start_ns for span in sample.spans)
+
+
+def test_an_engine_elsewhere_cannot_be_notified_from(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    bed.ready = "notify"
+    monkeypatch.setattr(bed.engine, "capabilities", frozenset({Capability.PULL, Capability.PRIVATE}))
+    sample = run(bed, bed.cell(Tier.ABSENT))
+    assert (sample.outcome, "use a log, exec" in (sample.reason or "").lower()) == (Outcome.CREATE_FAILED, True)
+
+
+def test_an_image_without_a_healthcheck_is_never_ready_and_says_the_remedy(bed: Bed) -> None:
+    bed.ready = "healthcheck"
+    sample = run(bed, bed.cell(Tier.ABSENT))
+    assert sample.outcome is Outcome.NEVER_READY
+    assert "the image has no HEALTHCHECK" in (sample.reason or "")
 
 
 def test_a_log_without_the_line_is_never_ready(bed: Bed) -> None:

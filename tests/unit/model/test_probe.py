@@ -20,6 +20,10 @@ from coldstart.model.probe import ProbeSpec
         ("tcp:65535", ProbeSpec(kind="tcp", port=65535)),
         ("log:ready: to serve", ProbeSpec(kind="log", argument="ready: to serve")),
         ("exit", ProbeSpec(kind="exit")),
+        ("exec:sh -c 'a: b'", ProbeSpec(kind="exec", argument="sh -c 'a: b'")),
+        ("healthcheck", ProbeSpec(kind="healthcheck")),
+        ("notify", ProbeSpec(kind="notify")),
+        ("http:80/a:b", ProbeSpec(kind="http", port=80, argument="/a:b")),
         ("other:what it likes", ProbeSpec(kind="other", argument="what it likes")),
     ],
 )
@@ -45,6 +49,32 @@ def test_log_needs_a_text(text: str) -> None:
         ProbeSpec.parse(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("tcp:localhost:8080", "tcp:127.0.0.1:8080", "tcp:8080:80", "tcp:[::1]:80", "tcp://localhost:8080"),
+        *("http://localhost:8080/", "http://localhost/", "http:localhost:8080/x", "http:0.0.0.0:8080"),
+    ],
+)
+def test_a_published_port_is_refused_with_the_reason(text: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        ProbeSpec.parse(text)
+    assert f"name the container's own port and no host, such as {text[:4].rstrip(':')}:8080" in str(refused.value)
+    assert "A published port is no readiness: docker-proxy accepts there before the app listens" in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["exec", "exec:", "exec:  "])
+def test_exec_needs_a_command(text: str) -> None:
+    with pytest.raises(UsageError, match="exec needs the command to run in the container, such as exec:pg_isready"):
+        ProbeSpec.parse(text)
+
+
+@pytest.mark.parametrize("text", ["exec:sh -c 'x", 'exec:"', "exec:a \\"])
+def test_a_command_whose_quotes_do_not_match_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="its quotes do not match"):
+        ProbeSpec.parse(text)
+
+
 @pytest.mark.parametrize("path", ["a b", "x\r\nHost: y", "\x00", "\x7f"])
 def test_a_path_cannot_smuggle_anything_into_the_request(path: str) -> None:
     with pytest.raises(UsageError, match="a path has no spaces or control characters"):
@@ -61,7 +91,8 @@ def test_a_path_cannot_smuggle_anything_into_the_request(path: str) -> None:
         ),
         st.builds(ProbeSpec, kind=st.just("tcp"), port=st.integers(1, 65535)),
         st.builds(ProbeSpec, kind=st.just("log"), argument=st.text(min_size=1)),
-        st.just(ProbeSpec(kind="exit")),
+        st.builds(ProbeSpec, kind=st.just("exec"), argument=st.text("abc -/", min_size=1).filter(str.strip)),
+        st.builds(ProbeSpec, kind=st.sampled_from(("exit", "healthcheck", "notify"))),
     )
 )
 def test_a_probe_is_written_as_it_is_read(spec: ProbeSpec) -> None:

@@ -149,13 +149,14 @@ def test_an_unknown_probe_is_named_with_the_known_ones() -> None:
         probes.factory(ProbeSpec(kind="htpt"))
 
 
-def test_exit_takes_no_argument() -> None:
-    with pytest.raises(UsageError, match="takes no argument"):
-        probes.factory(ProbeSpec.parse("exit:3"))
+@pytest.mark.parametrize("kind", ["exit", "healthcheck", "notify"])
+def test_what_needs_no_argument_takes_none(kind: str) -> None:
+    with pytest.raises(UsageError, match=f"--ready {kind}:3: {kind} takes no argument"):
+        probes.factory(ProbeSpec.parse(f"{kind}:3"))
 
 
 def test_the_kinds_are_the_modules() -> None:
-    assert set(probes.names()) >= {"exit", "http", "log", "tcp"}
+    assert set(probes.names()) >= {"exec", "exit", "healthcheck", "http", "log", "notify", "tcp"}
 
 
 def test_listening_ports_are_those_in_state_listen_of_both_families(tmp_path: Path) -> None:

@@ -200,7 +200,7 @@ def test_a_testbed_that_cannot_be_removed_is_told_with_the_command_that_does(mon
 
     said: Said = []
     monkeypatch.setattr(lifecycle, "down", down)
-    module._down(Path("/x"), said.append)
+    module.take_down(Path("/x"), said.append)
     assert said == ["the testbed could not be removed: in use. Repeat with: coldstart testbed down"]
 
 
@@ -214,7 +214,7 @@ def test_a_second_interrupt_does_not_stop_the_clean_up(monkeypatch: pytest.Monke
         return True
 
     monkeypatch.setattr(lifecycle, "down", down)
-    module._down(Path("/x"), lambda _: None)
+    module.take_down(Path("/x"), lambda _: None)
     assert reached == ["the end"]
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from coldstart.errors import CorruptRunError, MissingExtraError
 from coldstart.model.cell import Tier
-from coldstart.model.sample import ClockConversion, ColdProof, Conditions, Harness, Outcome, Sample
+from coldstart.model.sample import ClockConversion, ColdProof, Conditions, Harness, Outcome, ProcessUse, Sample
 from coldstart.model.timeline import ADDENDS, PULL_PARTS, Phases
 from coldstart.store.frames import COLUMNS, rows, tidy
 from coldstart.store.reader import StoredRun
@@ -88,6 +88,17 @@ FULL = make_sample(
         probe_attempts=20,
         readiness_resolution_ns=21,
     ),
+    uses=(
+        ProcessUse(role="runtime_create", name="runc", source="t", peak_rss_bytes=31, cpu_ns=32, write_bytes=1),
+        ProcessUse(role="runtime_start", name="runc", source="t", peak_rss_bytes=30, cpu_ns=33, write_bytes=2),
+        ProcessUse(role="shim", name="shim", source="t", peak_rss_bytes=34, pss_bytes=35),
+        ProcessUse(role="untar", name="exe", source="t", peak_rss_bytes=36, cpu_ns=1),
+        ProcessUse(role="untar", name="exe", source="t", peak_rss_bytes=37),
+        ProcessUse(role="engine", name="dockerd", source="t", peak_rss_bytes=40, pss_bytes=38),
+        ProcessUse(role="engine", name="containerd", source="t", peak_rss_bytes=41, pss_bytes=39),
+        ProcessUse(role="decompressor", name="unpigz", source="t", peak_rss_bytes=99),
+    ),
+    fallback="the trace buffer overran",
     exit_code=22,
 )
 
@@ -150,6 +161,24 @@ FULL_ROW = {
     "proof_layers_unpacked": 7,
     "proof_resident_bytes": 8,
     "proof_warm_starts": 9,
+    "runtime_peak_rss_bytes": 31,
+    "runtime_cpu_ns": 32 + 33,
+    "runtime_read_bytes": None,
+    "runtime_write_bytes": 3,
+    "shim_peak_rss_bytes": 34,
+    "shim_pss_bytes": 35,
+    "shim_cpu_ns": None,
+    "network_hook_peak_rss_bytes": None,
+    "network_hook_cpu_ns": None,
+    "untar_peak_rss_bytes": 37,
+    "untar_cpu_ns": None,
+    "untar_read_bytes": None,
+    "untar_write_bytes": None,
+    "engine_peak_rss_bytes": 40 + 41,
+    "engine_pss_bytes": 38 + 39,
+    "engine_uss_bytes": None,
+    "engine_cpu_ns": None,
+    "fallback": "the trace buffer overran",
     "exit_code": 22,
     "attempt": 1,
     "warmup": True,

@@ -1,0 +1,78 @@
+"""``exec:COMMAND``: ready when a command run inside the container exits with code 0.
+
+A command costs what it costs to enter a container, tens of milliseconds of a core. So the next one begins only when the
+last has ended and its time has passed once more. All of that is part of the resolution: this probe is for what no other
+can see.
+"""
+
+from __future__ import annotations
+
+import queue
+import shlex
+import threading
+import time
+
+from coldstart.engines.base import Engine, Executed, Timed
+from coldstart.errors import ColdstartError, EngineError
+from coldstart.model.probe import ProbeSpec
+from coldstart.probes.base import NotReady, Ready, poll
+
+_DUTY = 0.5  # without a pause the probe took a core: an app that computes became ready 8 to 30% later, with it 2 to 6%
+
+
+def make(spec: ProbeSpec) -> ExecProbe:
+    """See `coldstart.probes.base.Probe`."""
+    return ExecProbe(spec)
+
+
+class ExecProbe:
+    """Each attempt blocks in a thread of its own, so that a command that hangs is left at the deadline."""
+
+    def __init__(self, spec: ProbeSpec) -> None:
+        self._spec = spec
+        self._command = shlex.split(spec.argument)
+        self._seen = ""
+
+    def arm(self, engine: Engine, container_id: str) -> None:
+        """Only a running container can be entered."""
+
+    def wait(self, engine: Engine, container_id: str, deadline_ns: int) -> Ready | NotReady:
+        """Run the command again and again, one at a time."""
+        started_ns = time.monotonic_ns()
+        return poll(
+            lambda: self._attempt(engine, container_id, deadline_ns),
+            engine,
+            container_id,
+            deadline_ns,
+            started_ns,
+            duty=_DUTY,
+        )
+
+    def close(self) -> None:
+        """A command that was left ends with the container, and its thread with it."""
+
+    def _attempt(self, engine: Engine, container_id: str, deadline_ns: int) -> str | None:
+        ended: queue.SimpleQueue[Timed[Executed] | ColdstartError] = queue.SimpleQueue()
+
+        def run() -> None:
+            try:
+                ended.put(engine.execute(container_id, self._command))
+            except ColdstartError as error:
+                ended.put(error)
+
+        threading.Thread(target=run, daemon=True).start()
+        try:
+            found = ended.get(timeout=max(0.0, (deadline_ns - time.monotonic_ns()) / 1e9))
+        except queue.Empty:
+            return self._seen or f"{self._spec}: the command still ran"
+        if isinstance(found, ColdstartError) and not isinstance(found, EngineError):
+            raise found
+        if not isinstance(found, EngineError) and found.value.exit_code == 0:
+            return None
+        self._seen = f"{self._spec}: {found if isinstance(found, EngineError) else _told(found.value)}"
+        return self._seen
+
+
+def _told(executed: Executed) -> str:
+    said = executed.output.strip().splitlines()
+    return f"exit code {executed.exit_code}" + (f"; it said: {said[-1]}" if said else "")

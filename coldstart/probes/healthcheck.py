@@ -1,0 +1,78 @@
+"""``healthcheck``: ready when the engine calls the container healthy, by the image's own HEALTHCHECK.
+
+The engine checks at the image's interval (30 s unless it says otherwise, the first check after one interval), so
+readiness began at some time since the last check that failed, or since the start: that is the resolution.
+"""
+
+from __future__ import annotations
+
+import time
+
+from coldstart.engines.base import ContainerState, Engine, Health
+from coldstart.errors import UsageError
+from coldstart.model.probe import ProbeSpec
+from coldstart.probes.base import NotReady, Ready
+
+_POLL_NS = 10_000_000  # an inspect costs dockerd 0.25 ms of a core; checks are tens of ms apart at best
+_NO_CHECK = (
+    "healthcheck: the image has no HEALTHCHECK, so the engine never calls it healthy. Build one in, such as "
+    "HEALTHCHECK --interval=100ms CMD /check, or use an exec:COMMAND probe."
+)
+
+
+def make(spec: ProbeSpec) -> HealthcheckProbe:
+    """See `coldstart.probes.base.Probe`.
+
+    Raises:
+        UsageError: the probe was given an argument.
+    """
+    if spec.argument:
+        raise UsageError(f"--ready {spec}: healthcheck takes no argument; the image's HEALTHCHECK says what is run.")
+    return HealthcheckProbe()
+
+
+class HealthcheckProbe:
+    """Polls the container's state."""
+
+    def arm(self, engine: Engine, container_id: str) -> None:
+        """No check is run before the start."""
+
+    def wait(self, engine: Engine, container_id: str, deadline_ns: int) -> Ready | NotReady:
+        """Look until it is healthy, or will not become so."""
+        attempts = 0
+        while True:
+            begin_ns = time.monotonic_ns()
+            attempts += 1
+            state = engine.state(container_id)
+            now_ns = time.monotonic_ns()
+            if state.health is not None and state.health.status == "healthy":
+                return Ready(at_ns=now_ns, attempts=attempts, resolution_ns=_resolution_ns(state, state.health))
+            if _is_final(state) or now_ns >= deadline_ns:
+                return NotReady(reason=_reason(state), attempts=attempts, state=state)
+            time.sleep(max(0, begin_ns + _POLL_NS - time.monotonic_ns()) / 1e9)
+
+    def close(self) -> None:
+        """Nothing was kept."""
+
+
+def _resolution_ns(state: ContainerState, health: Health) -> int:
+    """Since the last check that failed began, or else the container; a clock that was set back leaves our own."""
+    since_wall_ns = health.failed_wall_ns or state.started_wall_ns or time.time_ns()
+    return max(_POLL_NS, time.time_ns() - since_wall_ns)
+
+
+def _is_final(state: ContainerState) -> bool:
+    return not state.running or state.health is None or state.health.status == "unhealthy"
+
+
+def _reason(state: ContainerState) -> str:
+    if state.health is None:
+        return _NO_CHECK
+    reason = f"healthcheck: still {state.health.status}"
+    if state.health.status == "unhealthy":
+        reason = (
+            "healthcheck: unhealthy: as many checks in a row failed as the image allows. Allow more with HEALTHCHECK "
+            "--retries or --start-period, or use an exec:COMMAND probe, which asks until --timeout"
+        )
+    said = state.health.output.strip().splitlines()
+    return reason + (f"; the last check said: {said[-1]}" if said else "")

@@ -1,0 +1,1 @@
+"""Known delays, injected into real starts: what every phase's figures are checked against."""

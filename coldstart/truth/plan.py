@@ -1,0 +1,28 @@
+"""Which delays are injected where: every arm once a block, in random order."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+
+from coldstart.model.truth import POINTS, Arm
+
+
+def arms(runtimes: Sequence[str], delays_ns: Sequence[int]) -> tuple[Arm, ...]:
+    """For each runtime a control arm, and one for every delay at every point."""
+    return tuple(
+        arm
+        for runtime in runtimes
+        for arm in (
+            Arm(runtime=runtime),
+            *(Arm(runtime=runtime, point=point, delay_ns=delay) for point in POINTS for delay in delays_ns),
+        )
+    )
+
+
+def blocks(arms: Sequence[Arm], runs: int, seed: int) -> Iterator[tuple[Arm, ...]]:
+    """``runs`` blocks, the same for the same seed."""
+    for block in range(runs):
+        order = list(arms)
+        random.Random(f"{seed}/{block}").shuffle(order)  # noqa: S311  an order, not a secret
+        yield tuple(order)

@@ -1,0 +1,180 @@
+"""Every readiness probe through ``coldstart run`` on the real engine, and what it says when there is no readiness.
+
+No image of the catalogue sends READY=1, and busybox has no client for datagrams but one: its ``logger`` writes each
+message to /dev/log as one datagram, lines and all. With /dev/log linked to $NOTIFY_SOCKET, that is sd_notify.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import docker
+import pytest
+
+from coldstart.images.bases import BaseSource, ensure_base
+from coldstart.model.sample import Outcome, Sample
+from coldstart.store.reader import newest_run, open_run
+from coldstart.testbed.config import Testbed, TestbedConfig
+from tests.archives import with_healthcheck
+
+pytestmark = pytest.mark.engine
+
+SERVE = r"""
+cat > /answer <<'END'
+while read -r line && [ ${#line} -gt 1 ]; do :; done
+printf 'HTTP/1.0 204 No Content\r\n\r\n'
+END
+echo listening
+exec nc -lk -p 8080 -e sh /answer
+"""
+READY_LATER = "sleep 0.3; touch /ready; exec sleep 60"
+SEND_READY = 'logger "from the app\nREADY=1"; exec sleep 60'
+AS_NOBODY = f"ln -s $NOTIFY_SOCKET /dev/log; exec su nobody -s /bin/sh -c '{SEND_READY}'"
+
+
+class Runs:
+    """``coldstart run`` of a shell image, warm and once."""
+
+    def __init__(self, bed: Testbed, results: Path) -> None:
+        self.bed = bed
+        self.results = results
+        self.environment = {**os.environ, "COLDSTART_STATE_DIR": str(bed.root)}
+
+    def run(self, image: str, ready: str, script: str, *options: str) -> tuple[Sample, str]:
+        """Its one sample, and what was said."""
+        once = ("--tier", "warm", "-n", "1", "--network", "bridge", *options)
+        command = ("run", "--results", str(self.results), "--image", image, "--ready", ready, *once)
+        done = subprocess.run(
+            [sys.executable, "-m", "coldstart", *command, "--", "sh", "-c", script],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        (sample,) = (s for s in open_run(newest_run(self.results)).samples if s.outcome is not Outcome.NOT_QUIET)
+        assert done.returncode == (0 if sample.outcome is Outcome.OK else 4), done.stderr
+        return sample, done.stderr
+
+
+@pytest.fixture
+def runs(testbed: Testbed, tmp_path: Path) -> Runs:
+    return Runs(testbed, tmp_path / "results")
+
+
+@pytest.fixture(scope="module")
+def base(testbed_config: TestbedConfig) -> Path:
+    """The archive of Alpine's userland."""
+    return ensure_base(testbed_config.cache, "alpine", "linux/amd64", BaseSource.AUTO, lambda _: None).archive
+
+
+@pytest.fixture(scope="module")
+def shell(base: Path) -> str:
+    """An image that runs commands."""
+    return str(base)
+
+
+@pytest.fixture(scope="module")
+def checked(base: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The same with a HEALTHCHECK for /ready, every 20 ms."""
+    return with_healthcheck(base, tmp_path_factory.mktemp("checked"), "test -e /ready")
+
+
+@pytest.mark.parametrize(
+    ("ready", "script"),
+    [
+        ("http:8080/", SERVE),
+        ("tcp:8080", SERVE),
+        ("log:listening", SERVE),
+        ("exec:test -e /ready", READY_LATER),
+        ("exec:sh -c 'test -e \"/ready\"'", READY_LATER),
+        ("notify", f"ln -s $NOTIFY_SOCKET /dev/log; {SEND_READY}"),
+        ("notify", AS_NOBODY),
+        ("exit", "true"),
+    ],
+)
+@pytest.mark.parametrize("runtime", ["runc", "crun"])
+def test_a_container_becomes_ready_by_every_probe(
+    runs: Runs, shell: str, ready: str, script: str, runtime: str
+) -> None:
+    sample, said = runs.run(shell, ready, script, "--runtime", runtime)
+    assert sample.outcome is Outcome.OK, said
+
+
+def test_a_container_becomes_ready_when_it_is_healthy(runs: Runs, checked: str) -> None:
+    sample, said = runs.run(checked, "healthcheck", READY_LATER)
+    assert sample.outcome is Outcome.OK, said
+
+
+def test_the_resolution_of_exec_holds_at_least_one_attempt(runs: Runs, shell: str) -> None:
+    harness = runs.run(shell, "exec:test -e /ready", READY_LATER)[0].harness
+    assert (harness.probe_attempts or 0) > 1
+    assert (harness.readiness_resolution_ns or 0) > 5_000_000  # entering a container takes longer than this
+
+
+def test_the_resolution_of_a_healthcheck_is_no_less_than_its_interval(runs: Runs, checked: str) -> None:
+    harness = runs.run(checked, "healthcheck", READY_LATER)[0].harness
+    assert 20_000_000 <= (harness.readiness_resolution_ns or 0) < 300_000_000
+
+
+def test_a_notification_has_no_resolution_and_leaves_no_folder(runs: Runs, shell: str) -> None:
+    sample, _ = runs.run(shell, "notify", f"ln -s $NOTIFY_SOCKET /dev/log; {SEND_READY}")
+    assert (sample.harness.probe_attempts, sample.harness.readiness_resolution_ns) == (1, None)
+    assert list(runs.bed.root.glob("coldstart-notify-*")) == []
+
+
+def test_a_users_own_engine_can_be_notified_from(runs: Runs, shell: str, tmp_path: Path) -> None:
+    """There the socket is in the system's folder for temporary files."""
+    runs.run(shell, "exit", "true")
+    (image,) = open_run(newest_run(runs.results)).manifest.images
+    reference = f"{image.reference.partition('@')[0]}:image"
+    own = {"DOCKER_HOST": runs.bed.docker_host, "COLDSTART_CACHE_DIR": str(tmp_path / "cache")}
+    runs.environment |= own
+    sample, said = runs.run(reference, "notify", AS_NOBODY, "--engine", "docker")
+    assert sample.outcome is Outcome.OK, said
+    assert open_run(newest_run(runs.results)).manifest.engine.where == "user"
+
+
+@pytest.mark.parametrize(
+    ("ready", "script", "why"),
+    [
+        ("exec:test -e /never", "sleep 60", "exec:test -e /never: exit code 1"),
+        ("exec:nosuch", "sleep 60", "exit code 12[67]; it said: .*nosuch.*not found"),
+        ("exec:sleep 60", "sleep 60", "exec:sleep 60: the command still ran"),
+        ("healthcheck", "sleep 60", "the image has no HEALTHCHECK"),
+        ("notify", "sleep 60", "notify: no READY=1 came, nor anything else"),
+        (
+            "notify",
+            'ln -s $NOTIFY_SOCKET /dev/log; logger "STATUS=soon"; sleep 60',
+            "the last it sent was .*STATUS=soon",
+        ),
+    ],
+)
+def test_what_never_becomes_ready_is_told_why(
+    runs: Runs, shell: str, testbed: Testbed, ready: str, script: str, why: str
+) -> None:
+    sample, said = runs.run(shell, ready, script, "--timeout", "700ms")
+    assert sample.outcome is Outcome.NEVER_READY, said
+    assert re.search(why, sample.reason or "")
+    client = docker.APIClient(base_url=testbed.docker_host, version="auto")
+    left = client.containers(all=True)
+    client.close()
+    assert (left, list(testbed.root.glob("coldstart-notify-*"))) == ([], [])
+
+
+def test_an_unhealthy_container_is_not_waited_for(runs: Runs, base: Path, tmp_path: Path) -> None:
+    failing = with_healthcheck(base, tmp_path, "echo no answer; exit 1", retries=2)
+    sample, _ = runs.run(failing, "healthcheck", "exec sleep 60", "--timeout", "60s")
+    assert sample.outcome is Outcome.NEVER_READY
+    assert (sample.reason or "").startswith("healthcheck: unhealthy: ")
+    assert "the last check said: no answer" in (sample.reason or "")
+
+
+@pytest.mark.parametrize("ready", ["exec:true", "notify", "healthcheck"])
+def test_a_container_that_ends_is_told_as_such(runs: Runs, checked: str, ready: str) -> None:
+    sample, _ = runs.run(checked, ready, "echo no disk; exit 3", "--timeout", "60s")
+    assert (sample.outcome, sample.exit_code) == (Outcome.EXITED, 3)

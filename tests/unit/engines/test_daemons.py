@@ -1,0 +1,173 @@
+"""An engine's daemons, found from the socket they answer on."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from coldstart.engines import daemons
+from coldstart.engines.daemons import daemon_pids, listener_pid
+
+INIT = 1
+DOCKERD, CONTAINERD, OTHERS = 500, 501, 900
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder for sockets: unix(7) wants their paths short."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def proc(tmp_path: Path) -> Path:
+    """A ``/proc`` with other files, a process that is just ending, and ``init``."""
+    (tmp_path / "proc" / "self").mkdir(parents=True)
+    (tmp_path / "proc" / "400").mkdir()
+    add(tmp_path / "proc", INIT, "init", parent=0)
+    return tmp_path / "proc"
+
+
+def add(proc: Path, pid: int, name: str, parent: int) -> None:
+    (proc / str(pid)).mkdir()
+    (proc / str(pid) / "stat").write_text(f"{pid} ({name}) S {parent} {pid} {pid} 0 -1 4194560")
+
+
+@pytest.fixture
+def listening(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, int]:
+    """Who listens on which socket, instead of asking; and nobody's pid file."""
+    listeners: dict[str, int] = {}
+    monkeypatch.setattr(daemons, "listener_pid", lambda path: listeners.get(str(path)))
+    monkeypatch.setattr(daemons, "_PID_FILE", tmp_path / "docker.pid")
+    return listeners
+
+
+ON = Path("/sock")
+MACHINES = "/run/containerd/containerd.sock"
+
+
+def test_dockerd_comes_first_and_then_the_containerd_it_started(proc: Path, listening: dict[str, int]) -> None:
+    listening[str(ON)] = DOCKERD
+    add(proc, CONTAINERD, "containerd", parent=DOCKERD)
+    assert daemon_pids(ON, proc) == (DOCKERD, CONTAINERD)
+
+
+def test_its_own_containerd_is_preferred_to_the_machines(proc: Path, listening: dict[str, int]) -> None:
+    listening.update({str(ON): DOCKERD, MACHINES: OTHERS})
+    add(proc, CONTAINERD, "containerd", parent=DOCKERD)
+    assert daemon_pids(ON, proc) == (DOCKERD, CONTAINERD)
+
+
+def test_a_containerd_that_another_started_is_not_its_own(proc: Path, listening: dict[str, int]) -> None:
+    listening[str(ON)] = DOCKERD
+    add(proc, OTHERS, "containerd", parent=INIT)
+    assert daemon_pids(ON, proc) == (DOCKERD,)
+
+
+def test_another_program_that_it_started_is_no_containerd(proc: Path, listening: dict[str, int]) -> None:
+    listening[str(ON)] = DOCKERD
+    add(proc, OTHERS, "containerd-shim", parent=DOCKERD)
+    assert daemon_pids(ON, proc) == (DOCKERD,)
+
+
+def test_a_process_may_be_called_anything(proc: Path, listening: dict[str, int]) -> None:
+    listening[str(ON)] = DOCKERD
+    add(proc, OTHERS, f"x) S {DOCKERD} (containerd", parent=INIT)
+    add(proc, CONTAINERD, "containerd", parent=DOCKERD)
+    assert daemon_pids(ON, proc) == (DOCKERD, CONTAINERD)
+
+
+def test_a_dockerd_that_started_none_uses_the_machines_containerd(proc: Path, listening: dict[str, int]) -> None:
+    listening.update({str(ON): DOCKERD, MACHINES: CONTAINERD})
+    assert daemon_pids(ON, proc) == (DOCKERD, CONTAINERD)
+
+
+def test_a_containerd_whose_socket_is_systemds_cannot_be_told(proc: Path, listening: dict[str, int]) -> None:
+    listening.update({str(ON): DOCKERD, MACHINES: INIT})
+    assert daemon_pids(ON, proc) == (DOCKERD,)
+
+
+@pytest.mark.parametrize("listener", [INIT, None], ids=["systemd", "nobody"])
+def test_dockerds_pid_file_tells_where_its_socket_does_not(
+    proc: Path, listening: dict[str, int], tmp_path: Path, listener: int | None
+) -> None:
+    if listener is not None:
+        listening[str(ON)] = listener
+    (tmp_path / "docker.pid").write_text(f"{DOCKERD}\n")
+    add(proc, CONTAINERD, "containerd", parent=DOCKERD)
+    assert daemon_pids(ON, proc) == (DOCKERD, CONTAINERD)
+
+
+@pytest.mark.parametrize("text", [None, "", "none"])
+def test_an_engine_that_neither_tells_of_has_no_daemons(
+    proc: Path, listening: dict[str, int], tmp_path: Path, text: str | None
+) -> None:
+    listening[MACHINES] = CONTAINERD
+    if text is not None:
+        (tmp_path / "docker.pid").write_text(text)
+    assert daemon_pids(ON, proc) == ()
+
+
+# --- who listens ---
+
+
+def test_who_listens_on_a_socket_is_known_by_number(short: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(short / "s"))
+        server.listen()
+        assert listener_pid(short / "s") == os.getpid()
+
+
+def test_another_process_that_listens_is_not_the_one_that_asks(short: Path) -> None:
+    serve = "import socket, sys; s = socket.socket(1); s.bind(sys.argv[1]); s.listen(); print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", serve, str(short / "s")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as server:
+        assert server.stdout is not None
+        server.stdout.readline()
+        found = listener_pid(short / "s")
+        server.communicate(b"\n")
+    assert found == server.pid
+
+
+def test_a_name_that_begins_with_a_nul_is_an_abstract_one() -> None:
+    name = f"\0coldstart-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(name)
+        server.listen()
+        assert listener_pid(name) == os.getpid()
+
+
+def leave(path: Path) -> None:
+    """A socket whose listener is gone."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+
+
+@pytest.mark.parametrize("make", [lambda _: None, Path.touch, leave], ids=["nothing", "a file", "left behind"])
+def test_where_nobody_listens_there_is_nobody(short: Path, make: Callable[[Path], None]) -> None:
+    make(short / "s")
+    assert listener_pid(short / "s") is None
+
+
+class Foreign(socket.socket):
+    """A socket whose peer is in a process namespace that cannot be seen: its number is 0."""
+
+    def connect(self, address: object) -> None:
+        """Do nothing."""
+
+    def getsockopt(self, *_: object) -> bytes:  # type: ignore[override]  # one of its overloads is enough
+        return struct.pack("3i", 0, 0, 0)
+
+
+def test_a_listener_in_another_process_namespace_cannot_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "socket", Foreign)
+    assert listener_pid("/sock") is None

@@ -1,0 +1,119 @@
+"""From what sources saw to a sample's spans of a start, and the name of what they are drawn from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from coldstart.engines.base import Timed
+from coldstart.measure.assemble import profile, start_spans
+from coldstart.measure.failure import TrialFailure
+from coldstart.model.sample import Outcome, Phase, Source, Span
+from coldstart.probes.base import Ready
+from coldstart.trace.base import Instant, InstantKind, Observation
+
+START = Timed(100, 190, None)
+
+
+def ready(at_ns: int = 300) -> Ready:
+    return Ready(at_ns=at_ns, resolution_ns=1, attempts=1)
+
+
+def execed(at_ns: int = 200, source: Source = Source.TRACE, **fields: Any) -> Instant:
+    return Instant(kind=InstantKind.ENTRYPOINT_EXEC, at_ns=at_ns, error_ns=1, source=source, **fields)
+
+
+def listened(at_ns: int = 250, source: Source = Source.TRACE, **fields: Any) -> Instant:
+    return Instant(kind=InstantKind.LISTENING, at_ns=at_ns, error_ns=2, source=source, **fields)
+
+
+def spans(*instants: Instant) -> tuple[Span, ...]:
+    return start_spans([Observation(instants=instants)], [START], [ready()])
+
+
+def leaves(*found: Span) -> dict[Phase, tuple[int, int]]:
+    return {s.phase: (s.start_ns, s.end_ns) for s in found if s.phase in {Phase.APP_START, Phase.RESPOND}}
+
+
+def test_an_exec_divides_init_from_readiness() -> None:
+    found = {span.phase: (span.start_ns, span.end_ns) for span in spans(execed())}
+    assert found == {Phase.INIT: (100, 200), Phase.READINESS: (200, 300)}
+
+
+def test_every_source_that_saw_the_exec_divides_them_its_own_way() -> None:
+    seen = [Observation(instants=(execed(200),)), Observation(instants=(execed(210, Source.ENGINE_API),))]
+    found = {(s.source, s.end_ns) for s in start_spans(seen, [START], [ready()]) if s.phase is Phase.INIT}
+    assert found == {(Source.TRACE, 200), (Source.ENGINE_API, 210)}
+
+
+@pytest.mark.parametrize(("at_ns", "clamped_ns"), [(90, 100), (310, 300)])
+def test_an_exec_told_outside_its_window_is_moved_into_it_and_says_how_far(at_ns: int, clamped_ns: int) -> None:
+    init, readiness = spans(execed(at_ns))
+    assert (init.end_ns, init.error_ns, readiness.error_ns) == (clamped_ns, 11, 11)
+
+
+def test_that_no_source_saw_the_exec_is_a_failure() -> None:
+    with pytest.raises(TrialFailure, match="no source saw the entrypoint start") as caught:
+        spans(listened())
+    assert caught.value.outcome is Outcome.ENGINE_LOST
+
+
+def test_listening_divides_readiness() -> None:
+    assert leaves(*spans(execed(), listened())) == {Phase.APP_START: (200, 250), Phase.RESPOND: (250, 300)}
+
+
+def test_the_leaves_of_readiness_say_who_saw_them_and_how_exactly() -> None:
+    found = spans(execed(), listened())[2:]
+    assert {(span.source, span.error_ns, span.container) for span in found} == {(Source.TRACE, 2, 0)}
+
+
+def test_without_listening_readiness_has_no_leaves() -> None:
+    assert leaves(*spans(execed())) == {}
+
+
+@pytest.mark.parametrize("at_ns", [199, 301])
+def test_listening_outside_readiness_divides_nothing(at_ns: int) -> None:
+    assert leaves(*spans(execed(), listened(at_ns))) == {}
+
+
+@pytest.mark.parametrize("at_ns", [200, 300])
+def test_listening_at_the_very_ends_of_readiness_divides_it(at_ns: int) -> None:
+    assert leaves(*spans(execed(), listened(at_ns))) == {Phase.APP_START: (200, at_ns), Phase.RESPOND: (at_ns, 300)}
+
+
+def test_listening_that_another_source_saw_divides_nothing() -> None:
+    assert leaves(*spans(execed(), listened(source=Source.PROC))) == {}
+
+
+def test_an_exec_is_no_listening() -> None:
+    assert leaves(*spans(execed(200), execed(201))) == {}
+
+
+def test_each_container_has_its_own_leaves() -> None:
+    seen = [Observation(instants=(execed(), listened(240), execed(210, container=1), listened(260, container=1)))]
+    found = start_spans(seen, [START, START], [ready(), ready(320)])
+    assert leaves(*(s for s in found if s.container == 0)) == {Phase.APP_START: (200, 240), Phase.RESPOND: (240, 300)}
+    assert leaves(*(s for s in found if s.container == 1)) == {Phase.APP_START: (210, 260), Phase.RESPOND: (260, 320)}
+
+
+def test_listening_of_another_container_divides_nothing() -> None:
+    assert leaves(*spans(execed(), listened(container=1))) == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [(Source.TRACE, "trace"), (Source.PROC, "proc"), (Source.ENGINE_API, "engine"), (Source.APP, "app")],
+)
+def test_a_sample_is_named_after_who_saw_the_exec(source: Source, name: str) -> None:
+    assert profile([execed(source=source)]) == name
+
+
+def test_of_several_the_best_ranked_names_the_sample_whatever_their_order() -> None:
+    assert profile([execed(source=Source.ENGINE_API), execed(source=Source.TRACE), execed(source=Source.PROC)]) == (
+        "trace"
+    )
+
+
+def test_who_saw_only_the_listening_does_not_name_the_sample() -> None:
+    assert profile([listened(source=Source.TRACE), execed(source=Source.PROC)]) == "proc"

@@ -1,0 +1,269 @@
+"""Nothing that is not ours is ever removed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from coldstart.errors import TestbedError
+from coldstart.testbed import marker, mounts
+from coldstart.testbed.marker import MARKER, Claim, check_claimable, claim_folder, empty, read_claim, remove
+from coldstart.testbed.mounts import Mount
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder to claim, absent yet."""
+    return tmp_path / "f"
+
+
+def names(folder: Path) -> list[str]:
+    """What is in a folder."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_an_absent_folder_is_made_with_its_marker(folder: Path) -> None:
+    claim_folder(folder, "me")
+    assert names(folder) == [MARKER]
+
+
+def test_a_folder_we_made_says_so(folder: Path) -> None:
+    assert claim_folder(folder, "me") == Claim(id="me", made=True)
+
+
+def test_a_claim_is_written_down(folder: Path) -> None:
+    assert claim_folder(folder, "me") == read_claim(folder)
+
+
+def test_an_empty_folder_that_was_given_is_marked_as_that(folder: Path) -> None:
+    folder.mkdir()
+    claim_folder(folder, "me")
+    assert read_claim(folder) == Claim(id="me", made=False)
+
+
+def test_missing_folders_above_are_made(folder: Path) -> None:
+    claim_folder(folder / "a" / "b", "me")
+    assert names(folder / "a") == ["b"]
+
+
+def test_a_folder_that_is_claimed_keeps_its_claim(folder: Path) -> None:
+    claim_folder(folder, "me")
+    assert claim_folder(folder, "me").made
+
+
+def test_a_folder_never_exists_without_its_marker(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(marker, "write_record", crash)
+    with pytest.raises(OSError, match="No space"):
+        claim_folder(folder, "me")
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("left", [MARKER, f".{MARKER}.new"])
+def test_a_claim_that_was_killed_half_way_can_be_made_again(folder: Path, left: str) -> None:
+    fresh = folder.with_name(".f.coldstart-new")
+    fresh.mkdir()
+    (fresh / left).write_text("{")
+    claim_folder(folder, "me")
+    assert read_claim(folder) == Claim(id="me", made=True)
+
+
+@pytest.mark.parametrize("left", [f".{MARKER}.new", "lost+found"])
+def test_a_folder_with_nothing_but_the_leftovers_of_a_claim_or_a_filesystem_is_empty(folder: Path, left: str) -> None:
+    folder.mkdir()
+    (folder / left).touch()
+    check_claimable(folder, "me")
+
+
+def test_an_absent_folder_can_be_claimed(folder: Path) -> None:
+    check_claimable(folder, "me")
+
+
+def test_our_own_folder_can_be_claimed_whatever_is_in_it(folder: Path) -> None:
+    claim_folder(folder, "me")
+    (folder / "x").touch()
+    check_claimable(folder, "me")
+
+
+def test_a_folder_that_holds_anything_is_left_alone(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "thesis.tex").touch()
+    with pytest.raises(TestbedError, match="is not empty and has no marker of ours"):
+        claim_folder(folder, "me")
+
+
+def test_another_testbeds_folder_is_left_alone(folder: Path) -> None:
+    claim_folder(folder, "them")
+    with pytest.raises(TestbedError, match=r"belongs to another testbed \(them\)"):
+        claim_folder(folder, "me")
+
+
+def test_a_file_is_no_folder_to_claim(folder: Path) -> None:
+    folder.touch()
+    with pytest.raises(TestbedError, match="is not a folder"):
+        claim_folder(folder, "me")
+
+
+def test_a_folder_without_a_marker_has_no_claim(tmp_path: Path) -> None:
+    assert read_claim(tmp_path) is None
+
+
+def test_a_file_has_no_claim(folder: Path) -> None:
+    folder.touch()
+    assert read_claim(folder) is None
+
+
+def test_a_claim_is_read_as_it_was_written(tmp_path: Path) -> None:
+    claim = Claim(id="me", made=True, data_root=Path("/data"), controllers={"/sys/fs/cgroup": ("cpu", "memory")})
+    marker.write(tmp_path, claim)
+    assert read_claim(tmp_path) == claim
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"id": "me"}'])
+def test_a_marker_that_cannot_be_read_is_named_with_the_remedy(tmp_path: Path, text: str) -> None:
+    (tmp_path / MARKER).write_text(text)
+    with pytest.raises(TestbedError, match=rf"{MARKER}: .*remove it by hand"):
+        read_claim(tmp_path)
+
+
+def fill(folder: Path) -> None:
+    """Put a file, a tree, and a link to a folder in it."""
+    (folder / "file").touch()
+    (folder / "a" / "b").mkdir(parents=True)
+    (folder / "a" / "b" / "file").touch()
+    (folder / "link").symlink_to(folder.parent / "outside")
+
+
+def test_a_marked_folder_is_emptied_of_all_but_its_marker(folder: Path) -> None:
+    claim_folder(folder, "me")
+    fill(folder)
+    empty(folder)
+    assert names(folder) == [MARKER]
+
+
+def test_what_a_link_leads_to_stays(folder: Path) -> None:
+    claim_folder(folder, "me")
+    (folder.parent / "outside").mkdir()
+    (folder.parent / "outside" / "precious").touch()
+    fill(folder)
+    empty(folder)
+    assert names(folder.parent / "outside") == ["precious"]
+
+
+def test_what_is_to_be_kept_is_kept(folder: Path) -> None:
+    claim_folder(folder, "me")
+    fill(folder)
+    empty(folder, kept=frozenset({MARKER, "a"}))
+    assert names(folder) == [MARKER, "a"]
+
+
+def test_a_folder_without_a_marker_is_not_emptied(folder: Path) -> None:
+    folder.mkdir()
+    fill(folder)
+    with pytest.raises(TestbedError, match="has no marker of ours"):
+        empty(folder)
+    assert names(folder) == ["a", "file", "link"]
+
+
+def test_a_folder_in_which_something_is_mounted_is_not_emptied(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    claim_folder(folder, "me")
+    fill(folder)
+    inside = Mount(device="7:0", point=folder / "a", kind="ext4", source="/dev/loop0")
+    monkeypatch.setattr(mounts, "below", lambda where: (inside,) if where == folder else ())
+    with pytest.raises(TestbedError, match=f"{folder / 'a'} is still mounted"):
+        empty(folder)
+    assert names(folder) == [MARKER, "a", "file", "link"]
+
+
+def test_what_went_by_itself_is_removed(tmp_path: Path) -> None:
+    marker._remove_entry(tmp_path / "gone")
+
+
+def test_a_folder_we_made_is_removed_with_all_that_is_in_it(folder: Path) -> None:
+    claim_folder(folder, "me")
+    fill(folder)
+    remove(folder, "me")
+    assert not folder.exists()
+
+
+def test_a_folder_we_were_given_stays_empty(folder: Path) -> None:
+    folder.mkdir()
+    claim_folder(folder, "me")
+    fill(folder)
+    remove(folder, "me")
+    assert names(folder) == []
+
+
+@pytest.mark.parametrize(("claimed", "removed"), [(True, True), (False, False)])
+def test_it_is_told_whether_there_was_anything_to_remove(folder: Path, claimed: bool, removed: bool) -> None:
+    if claimed:
+        claim_folder(folder, "me")
+    assert remove(folder, "me") is removed
+
+
+def test_an_empty_folder_without_a_marker_stays_as_it_is(folder: Path) -> None:
+    folder.mkdir()
+    removed = remove(folder, "me")
+    assert (removed, folder.is_dir()) == (False, True)
+
+
+def test_a_folder_of_somebody_is_not_removed(folder: Path) -> None:
+    folder.mkdir()
+    fill(folder)
+    with pytest.raises(TestbedError, match="has no marker of ours"):
+        remove(folder, "me")
+    assert names(folder) == ["a", "file", "link"]
+
+
+def test_another_testbeds_folder_is_not_removed(folder: Path) -> None:
+    claim_folder(folder, "them")
+    with pytest.raises(TestbedError, match="belongs to another testbed"):
+        remove(folder, "me")
+    assert names(folder) == [MARKER]
+
+
+@pytest.mark.parametrize("left", [MARKER, f".{MARKER}.new"])
+def test_what_a_killed_claim_left_beside_the_folder_is_removed(folder: Path, left: str) -> None:
+    fresh = folder.with_name(".f.coldstart-new")
+    fresh.mkdir()
+    (fresh / left).touch()
+    remove(folder, "me")
+    assert names(folder.parent) == []
+
+
+def test_what_a_killed_claim_left_in_a_folder_we_were_given_is_removed(folder: Path) -> None:
+    folder.mkdir()
+    (folder / f".{MARKER}.new").touch()
+    remove(folder, "me")
+    assert names(folder) == []
+
+
+def test_a_folder_is_removed_if_it_is_empty(folder: Path) -> None:
+    folder.mkdir()
+    marker.remove_if_empty(folder)
+    assert not folder.exists()
+
+
+def test_a_folder_is_not_removed_if_it_holds_anything(folder: Path) -> None:
+    (folder / "x").mkdir(parents=True)
+    marker.remove_if_empty(folder)
+    assert names(folder) == ["x"]
+
+
+def test_an_absent_folder_needs_no_removing(folder: Path) -> None:
+    marker.remove_if_empty(folder)
+    assert not folder.exists()
+
+
+def test_a_marker_can_be_read_by_everybody(folder: Path) -> None:
+    """Who may not start a testbed may still ask for its status."""
+    before = os.umask(0o022)
+    try:
+        claim_folder(folder, "me")
+    finally:
+        os.umask(before)
+    assert (folder / MARKER).stat().st_mode & 0o444 == 0o444

@@ -1,0 +1,32 @@
+"""Arms of a selftest and their order."""
+
+from __future__ import annotations
+
+from coldstart.model.truth import POINTS, Arm
+from coldstart.truth.plan import arms, blocks
+
+
+def test_each_runtime_has_one_control_arm_and_every_delay_at_every_point() -> None:
+    found = arms(("runc", "crun"), (5, 20))
+    assert [arm.runtime for arm in found if arm.is_control] == ["runc", "crun"]
+    assert {(a.point, a.delay_ns) for a in found if a.runtime == "crun" and not a.is_control} == {
+        (point, delay) for point in POINTS for delay in (5, 20)
+    }
+    assert len(found) == 2 * (1 + 2 * len(POINTS))
+
+
+def test_every_block_has_every_arm_once_in_an_order_of_its_own() -> None:
+    chosen = arms(("runc",), (5, 20))
+    first, second = blocks(chosen, 2, seed=1)
+    assert sorted(map(str, first)) == sorted(map(str, second)) == sorted(map(str, chosen))
+    assert first != second
+
+
+def test_the_same_seed_gives_the_same_order() -> None:
+    chosen = arms(("runc",), (5,))
+    assert list(blocks(chosen, 3, seed=7)) == list(blocks(chosen, 3, seed=7))
+    assert list(blocks(chosen, 3, seed=7)) != list(blocks(chosen, 3, seed=8))
+
+
+def test_a_control_arm_is_one_without_a_point() -> None:
+    assert Arm(runtime="runc").is_control
