@@ -33,6 +33,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """How many starts make a row."""
     group = parser.getgroup("coldstart")
     group.addoption("--cold-runs", type=int, default=10, metavar="N", help="Measured cold starts a row (default 10).")
+    group.addoption("--truth-runs", type=int, default=20, metavar="N", help="Starts of each arm with a known delay.")
+    group.addoption("--cost-pairs", type=int, default=400, metavar="N", help="Pairs of a traced and a plain start.")
     group.addoption("--whole", action="store_true", help="Time scripts/bench from end to end, too.")
     group.addoption(
         "--cold-results", type=Path, default=Path("results"), metavar="DIR", help="Where the run is stored."

@@ -136,7 +136,7 @@ class _TrialRun:
             finally:
                 self._conditions = close_meters()
             begin_ns = time.monotonic_ns()
-            state = bench.engine.state(started.create.value)
+            state = self._state(started.create.value)
             window = TrialWindow(
                 image=self._subject.image,
                 clock=between(clock_before, read_clock()),
@@ -185,7 +185,15 @@ class _TrialRun:
             found = NotReady(reason=str(error), attempts=0)
         if isinstance(found, Ready):
             return found
-        raise _unready(found, found.state or engine.state(container_id), engine.output_tail(container_id))
+        raise _unready(found, found.state or self._state(container_id), engine.output_tail(container_id))
+
+    def _state(self, container_id: str) -> ContainerState:
+        try:
+            return self._bench.engine.state(container_id)
+        except EngineUnreachableError:
+            raise
+        except EngineError as error:  # somebody else removed it
+            raise TrialFailure(Outcome.ENGINE_LOST, str(error)) from error
 
     def _collected(
         self, sample: Sample, started: _Started, observations: list[Observation], window: TrialWindow

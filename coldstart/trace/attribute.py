@@ -9,7 +9,7 @@ again is the network hook.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -55,11 +55,39 @@ class Start(NamedTuple):
 def find_start(tree: Tree, init_pid: int) -> Start | None:
     """The processes of the container whose init has that number; ``None`` if the tree does not lead to it."""
     init = tree.process(init_pid)
-    chain = list(init.ancestry())[1:-1] if init is not None else []  # without itself, and without the daemon
-    shim_at = next((at for at, process in enumerate(chain) if process.exit_ns is None), None)
-    if init is None or shim_at is None:
+    if init is None:
         return None
-    shim, below = chain[shim_at], chain[:shim_at]
+    shim = next((process for process in _above(init) if process.exit_ns is None), None)
+    return None if shim is None else _start(shim, init)
+
+
+def find_ended_start(tree: Tree, asked_ns: int) -> Start | None:
+    """The same of a container that has ended and so has no number any more: the first launched after ``asked_ns``.
+
+    Its shim may have ended too; it is what ran two programs, the runtime's create and start, and the init is what
+    create left behind and became a program after that.
+    """
+    launchers = [child for root in tree.roots for child in root.children if (child.exec_ns or 0) >= asked_ns]
+    for launcher in sorted(launchers, key=lambda process: process.exec_ns or 0):
+        for shim in launcher.family():
+            ran = [child for child in shim.children if child.exec_ns is not None]
+            if len(ran) < 2:
+                continue
+            left = (process for process in ran[0].family() if process is not ran[0])
+            init = next((process for process in left if _entrypoint(process, ran[1]) is not None), None)
+            if init is not None:
+                return _start(shim, init)
+    return None
+
+
+def _above(init: Process) -> list[Process]:
+    """The init's ancestors below the daemon, nearest first."""
+    return list(init.ancestry())[1:-1]
+
+
+def _start(shim: Process, init: Process) -> Start:
+    chain = _above(init)
+    below = chain[: chain.index(shim)]
     create = below[-1] if below else None
     begun_ns = create.exec_ns if create is not None else None
     later = [child for child in shim.children if begun_ns is not None and (child.exec_ns or 0) > begun_ns]
@@ -79,17 +107,27 @@ def find_start(tree: Tree, init_pid: int) -> Start | None:
     )
 
 
+def _starts(tree: Tree, window: TrialWindow) -> Iterator[tuple[int, int, Start]]:
+    """Number, instant of the request, and processes of every container that was seen to start."""
+    for container, (asked, state) in enumerate(zip(window.starts, window.states, strict=True)):
+        if state.pid is not None:
+            found = find_start(tree, state.pid)
+        elif state.finished_wall_ns is not None and len(window.starts) == 1:  # of several it could be any
+            found = find_ended_start(tree, asked.start_ns)
+        else:
+            found = None
+        if found is not None:
+            yield container, asked.start_ns, found
+
+
 def observe(tree: Tree, window: TrialWindow, source: Source, error_ns: int) -> Observation:
     """The spans and instants of a trial, as ``source`` saw them."""
     spans: list[Span] = list(_pull_spans(tree, window, source, error_ns))
     instants: list[Instant] = []
-    for container, (start, state) in enumerate(zip(window.starts, window.states, strict=True)):
-        found = find_start(tree, state.pid) if state.pid is not None else None
-        if found is None:
-            continue
+    for container, asked_ns, found in _starts(tree, window):
         entrypoint_ns = found.entrypoint.at_ns if found.entrypoint is not None else None
         span = _spanner(source, error_ns, container)
-        spans += [s for s in _init_spans(found, start.start_ns, entrypoint_ns, span) if s is not None]
+        spans += [s for s in _init_spans(found, asked_ns, entrypoint_ns, span) if s is not None]
         seen = {
             InstantKind.ENTRYPOINT_EXEC: entrypoint_ns,
             InstantKind.LISTENING: _listening_ns(found.init, window.port),
@@ -106,10 +144,7 @@ def members(tree: Tree, window: TrialWindow) -> tuple[Member, ...]:
     """Every process that has a role in the trial."""
     found = [Member(Role.UNTAR, process) for process in _untars(tree, window)]
     found += [Member(Role.DECOMPRESSOR, process) for process in _decompressors(tree, window)]
-    for container, state in enumerate(window.states):
-        start = find_start(tree, state.pid) if state.pid is not None else None
-        if start is None:
-            continue
+    for container, _, start in _starts(tree, window):
         found += [
             Member(role, process, container)
             for role, process in (

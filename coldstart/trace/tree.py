@@ -122,7 +122,7 @@ class Tree:
                     return
                 match event:
                     case Exec():
-                        process.execs.append(event)
+                        self._exec(process, event)
                     case Listen():
                         process.listens.append(event)
                     case Receive():
@@ -139,10 +139,24 @@ class Tree:
         else:
             self._by_task[fork.child] = Process(fork.child, parent)
 
+    def _exec(self, process: Process, event: Exec) -> None:
+        """A program has one thread, under the process's own number, whichever thread became it (execve(2)).
+
+        The number that thread had is gone without an end being told.
+        """
+        process.execs.append(event)
+        for task in process.tasks - {process.pid}:
+            self._by_task.pop(task, None)
+            process.ever.discard(task)
+        process.tasks = {process.pid}
+
     def _exit(self, exited: Exit) -> None:
-        process = self._by_task.pop(exited.task, None)
+        process = self._by_task.get(exited.task)
         if process is None:
             return
         process.tasks.discard(exited.task)
+        if exited.task != process.pid:
+            del self._by_task[exited.task]
         if not process.tasks:  # the last thread's end is the process's, whichever thread that was
             process.exit_ns = exited.at_ns
+            self._by_task.pop(process.pid, None)

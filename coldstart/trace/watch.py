@@ -56,14 +56,13 @@ class ProcessSource:
         self._roots: dict[int, tuple[int, ...]] = {}
 
     def begin(self) -> None:
-        """Note the daemons' threads, then watch."""
-        self._roots = {pid: threads(pid) for pid in self._known}
-        if not self._known or not all(self._roots.values()):  # the first time, or a daemon was started anew
+        """Watch, and note the daemons' threads: in this order, since they make new ones at any time."""
+        if not self._known or not all(threads(pid) for pid in self._known):  # the first time, or one was started anew
             self._known = self._daemons()
-            self._roots = {pid: threads(pid) for pid in self._known}
         if self._usage is not None:
             self._usage.begin(self._known)
         self._watcher.start()
+        self._roots = {pid: threads(pid) for pid in self._known}
 
     def end(self, window: TrialWindow) -> Observation:
         """Stop, and say who is who."""

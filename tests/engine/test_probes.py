@@ -6,10 +6,7 @@ message to /dev/log as one datagram, lines and all. With /dev/log linked to $NOT
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import docker
@@ -20,6 +17,7 @@ from coldstart.model.sample import Outcome, Sample
 from coldstart.store.reader import newest_run, open_run
 from coldstart.testbed.config import Testbed, TestbedConfig
 from tests.archives import with_healthcheck
+from tests.engine.command_line import Cli
 
 pytestmark = pytest.mark.engine
 
@@ -36,34 +34,19 @@ SEND_READY = 'logger "from the app\nREADY=1"; exec sleep 60'
 AS_NOBODY = f"ln -s $NOTIFY_SOCKET /dev/log; exec su nobody -s /bin/sh -c '{SEND_READY}'"
 
 
-class Runs:
-    """``coldstart run`` of a shell image, warm and once."""
-
-    def __init__(self, bed: Testbed, results: Path) -> None:
-        self.bed = bed
-        self.results = results
-        self.environment = {**os.environ, "COLDSTART_STATE_DIR": str(bed.root)}
-
-    def run(self, image: str, ready: str, script: str, *options: str) -> tuple[Sample, str]:
-        """Its one sample, and what was said."""
-        once = ("--tier", "warm", "-n", "1", "--network", "bridge", *options)
-        command = ("run", "--results", str(self.results), "--image", image, "--ready", ready, *once)
-        done = subprocess.run(
-            [sys.executable, "-m", "coldstart", *command, "--", "sh", "-c", script],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert "Traceback" not in done.stderr, done.stderr
-        (sample,) = (s for s in open_run(newest_run(self.results)).samples if s.outcome is not Outcome.NOT_QUIET)
-        assert done.returncode == (0 if sample.outcome is Outcome.OK else 4), done.stderr
-        return sample, done.stderr
-
-
 @pytest.fixture
-def runs(testbed: Testbed, tmp_path: Path) -> Runs:
-    return Runs(testbed, tmp_path / "results")
+def cli(testbed: Testbed, tmp_path: Path) -> Cli:
+    return Cli(testbed, tmp_path / "results")
+
+
+def once(cli: Cli, image: str, ready: str, script: str, *options: str) -> tuple[Sample, str]:
+    """The one sample of a warm start of that script, and what was said."""
+    warm = ("--tier", "warm", "-n", "1", *options)
+    code, said = cli.run("--image", image, "--ready", ready, *warm, "--", "sh", "-c", script)
+    samples = [sample for sample in cli.samples() if sample.outcome is not Outcome.NOT_QUIET]
+    assert len(samples) == 1, said
+    assert code == (0 if samples[0].outcome is Outcome.OK else 4), said
+    return samples[0], said
 
 
 @pytest.fixture(scope="module")
@@ -98,45 +81,43 @@ def checked(base: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     ],
 )
 @pytest.mark.parametrize("runtime", ["runc", "crun"])
-def test_a_container_becomes_ready_by_every_probe(
-    runs: Runs, shell: str, ready: str, script: str, runtime: str
-) -> None:
-    sample, said = runs.run(shell, ready, script, "--runtime", runtime)
+def test_a_container_becomes_ready_by_every_probe(cli: Cli, shell: str, ready: str, script: str, runtime: str) -> None:
+    sample, said = once(cli, shell, ready, script, "--runtime", runtime)
     assert sample.outcome is Outcome.OK, said
 
 
-def test_a_container_becomes_ready_when_it_is_healthy(runs: Runs, checked: str) -> None:
-    sample, said = runs.run(checked, "healthcheck", READY_LATER)
+def test_a_container_becomes_ready_when_it_is_healthy(cli: Cli, checked: str) -> None:
+    sample, said = once(cli, checked, "healthcheck", READY_LATER)
     assert sample.outcome is Outcome.OK, said
 
 
-def test_the_resolution_of_exec_holds_at_least_one_attempt(runs: Runs, shell: str) -> None:
-    harness = runs.run(shell, "exec:test -e /ready", READY_LATER)[0].harness
+def test_the_resolution_of_exec_holds_at_least_one_attempt(cli: Cli, shell: str) -> None:
+    harness = once(cli, shell, "exec:test -e /ready", READY_LATER)[0].harness
     assert (harness.probe_attempts or 0) > 1
     assert (harness.readiness_resolution_ns or 0) > 5_000_000  # entering a container takes longer than this
 
 
-def test_the_resolution_of_a_healthcheck_is_no_less_than_its_interval(runs: Runs, checked: str) -> None:
-    harness = runs.run(checked, "healthcheck", READY_LATER)[0].harness
+def test_the_resolution_of_a_healthcheck_is_no_less_than_its_interval(cli: Cli, checked: str) -> None:
+    harness = once(cli, checked, "healthcheck", READY_LATER)[0].harness
     assert 20_000_000 <= (harness.readiness_resolution_ns or 0) < 300_000_000
 
 
-def test_a_notification_has_no_resolution_and_leaves_no_folder(runs: Runs, shell: str) -> None:
-    sample, _ = runs.run(shell, "notify", f"ln -s $NOTIFY_SOCKET /dev/log; {SEND_READY}")
+def test_a_notification_has_no_resolution_and_leaves_no_folder(cli: Cli, testbed: Testbed, shell: str) -> None:
+    sample, _ = once(cli, shell, "notify", f"ln -s $NOTIFY_SOCKET /dev/log; {SEND_READY}")
     assert (sample.harness.probe_attempts, sample.harness.readiness_resolution_ns) == (1, None)
-    assert list(runs.bed.root.glob("coldstart-notify-*")) == []
+    assert list(testbed.root.glob("coldstart-notify-*")) == []
 
 
-def test_a_users_own_engine_can_be_notified_from(runs: Runs, shell: str, tmp_path: Path) -> None:
+def test_a_users_own_engine_can_be_notified_from(cli: Cli, testbed: Testbed, shell: str, tmp_path: Path) -> None:
     """There the socket is in the system's folder for temporary files."""
-    runs.run(shell, "exit", "true")
-    (image,) = open_run(newest_run(runs.results)).manifest.images
+    once(cli, shell, "exit", "true")
+    (image,) = open_run(newest_run(cli.results)).manifest.images
     reference = f"{image.reference.partition('@')[0]}:image"
-    own = {"DOCKER_HOST": runs.bed.docker_host, "COLDSTART_CACHE_DIR": str(tmp_path / "cache")}
-    runs.environment |= own
-    sample, said = runs.run(reference, "notify", AS_NOBODY, "--engine", "docker")
+    own = {"DOCKER_HOST": testbed.docker_host, "COLDSTART_CACHE_DIR": str(tmp_path / "cache")}
+    cli.environment |= own
+    sample, said = once(cli, reference, "notify", AS_NOBODY, "--engine", "docker")
     assert sample.outcome is Outcome.OK, said
-    assert open_run(newest_run(runs.results)).manifest.engine.where == "user"
+    assert open_run(newest_run(cli.results)).manifest.engine.where == "user"
 
 
 @pytest.mark.parametrize(
@@ -155,9 +136,9 @@ def test_a_users_own_engine_can_be_notified_from(runs: Runs, shell: str, tmp_pat
     ],
 )
 def test_what_never_becomes_ready_is_told_why(
-    runs: Runs, shell: str, testbed: Testbed, ready: str, script: str, why: str
+    cli: Cli, shell: str, testbed: Testbed, ready: str, script: str, why: str
 ) -> None:
-    sample, said = runs.run(shell, ready, script, "--timeout", "700ms")
+    sample, said = once(cli, shell, ready, script, "--timeout", "700ms")
     assert sample.outcome is Outcome.NEVER_READY, said
     assert re.search(why, sample.reason or "")
     client = docker.APIClient(base_url=testbed.docker_host, version="auto")
@@ -166,15 +147,15 @@ def test_what_never_becomes_ready_is_told_why(
     assert (left, list(testbed.root.glob("coldstart-notify-*"))) == ([], [])
 
 
-def test_an_unhealthy_container_is_not_waited_for(runs: Runs, base: Path, tmp_path: Path) -> None:
+def test_an_unhealthy_container_is_not_waited_for(cli: Cli, base: Path, tmp_path: Path) -> None:
     failing = with_healthcheck(base, tmp_path, "echo no answer; exit 1", retries=2)
-    sample, _ = runs.run(failing, "healthcheck", "exec sleep 60", "--timeout", "60s")
+    sample, _ = once(cli, failing, "healthcheck", "exec sleep 60", "--timeout", "60s")
     assert sample.outcome is Outcome.NEVER_READY
     assert (sample.reason or "").startswith("healthcheck: unhealthy: ")
     assert "the last check said: no answer" in (sample.reason or "")
 
 
 @pytest.mark.parametrize("ready", ["exec:true", "notify", "healthcheck"])
-def test_a_container_that_ends_is_told_as_such(runs: Runs, checked: str, ready: str) -> None:
-    sample, _ = runs.run(checked, ready, "echo no disk; exit 3", "--timeout", "60s")
+def test_a_container_that_ends_is_told_as_such(cli: Cli, checked: str, ready: str) -> None:
+    sample, _ = once(cli, checked, ready, "echo no disk; exit 3", "--timeout", "60s")
     assert (sample.outcome, sample.exit_code) == (Outcome.EXITED, 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import struct
@@ -29,9 +30,10 @@ def short() -> Iterator[Path]:
 
 @pytest.fixture
 def proc(tmp_path: Path) -> Path:
-    """A ``/proc`` with other files, a process that is just ending, and ``init``."""
-    (tmp_path / "proc" / "self").mkdir(parents=True)
-    (tmp_path / "proc" / "400").mkdir()
+    """A ``/proc`` with a folder that is no process's, a process that is just ending, and ``init``."""
+    (tmp_path / "proc" / "400").mkdir(parents=True)
+    (tmp_path / "proc" / "thread-self").mkdir()
+    (tmp_path / "proc" / "thread-self" / "stat").write_text(f"{OTHERS} (containerd) S {DOCKERD} 0 0 0 -1")
     add(tmp_path / "proc", INIT, "init", parent=0)
     return tmp_path / "proc"
 
@@ -171,3 +173,17 @@ class Foreign(socket.socket):
 def test_a_listener_in_another_process_namespace_cannot_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "socket", Foreign)
     assert listener_pid("/sock") is None
+
+
+def test_a_listener_that_accepts_nobody_is_not_waited_for_long(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(daemons, "_CONNECT_TIMEOUT_S", 0.001)
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(socket.socket(socket.AF_UNIX))
+        server.bind(str(short / "s"))
+        server.listen(0)
+        with contextlib.suppress(BlockingIOError):  # its backlog is full
+            while True:
+                waiting = stack.enter_context(socket.socket(socket.AF_UNIX))
+                waiting.setblocking(False)
+                waiting.connect(str(short / "s"))
+        assert listener_pid(short / "s") is None

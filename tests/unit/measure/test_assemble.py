@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from coldstart.engines.base import Timed
-from coldstart.measure.assemble import profile, start_spans
+from coldstart.measure.assemble import between, profile, request_spans, start_spans
 from coldstart.measure.failure import TrialFailure
-from coldstart.model.sample import Outcome, Phase, Source, Span
+from coldstart.model.sample import ClockConversion, Outcome, Phase, Source, Span
 from coldstart.probes.base import Ready
 from coldstart.trace.base import Instant, InstantKind, Observation
 
@@ -117,3 +117,17 @@ def test_of_several_the_best_ranked_names_the_sample_whatever_their_order() -> N
 
 def test_who_saw_only_the_listening_does_not_name_the_sample() -> None:
     assert profile([listened(source=Source.TRACE), execed(source=Source.PROC)]) == "proc"
+
+
+def test_what_the_wall_clock_moved_during_a_trial_is_half_correction_and_half_error() -> None:
+    before, after = ClockConversion(offset_ns=100, error_ns=5), ClockConversion(offset_ns=107, error_ns=3)
+    assert between(before, after) == ClockConversion(offset_ns=103, error_ns=9)
+
+
+def test_a_pull_is_shared_and_each_create_its_containers() -> None:
+    found = request_spans(Timed(1, 2, ()), [Timed(3, 4, "a"), Timed(5, 6, "b")])
+    assert [(s.phase, s.start_ns, s.end_ns, s.container) for s in found] == [
+        (Phase.PULL, 1, 2, 0),
+        (Phase.CREATE, 3, 4, 0),
+        (Phase.CREATE, 5, 6, 1),
+    ]

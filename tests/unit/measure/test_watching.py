@@ -191,3 +191,13 @@ def test_a_trial_that_was_never_timed_is_not_watched(bed: Bed) -> None:
     tracer = Tracer()
     run(bed, bed.cell(Tier.WARM, variant="wrong-platform"), tracer)
     assert tracer.asked == []
+
+
+def test_an_engine_that_cannot_tell_the_containers_state_is_an_outcome(bed: Bed) -> None:
+    cell, tracer = bed.cell(Tier.ABSENT), Tracer()
+
+    def fail(container_id: str) -> None:
+        raise EngineError(f"No such container: {container_id}")
+
+    bed.engine.state = fail  # type: ignore[method-assign,assignment]
+    assert run(bed, cell, tracer).outcome is not Outcome.OK

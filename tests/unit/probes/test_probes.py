@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -60,12 +61,13 @@ def answering() -> Iterator[Callable[..., int]]:
         servers.append(server)
 
         def run() -> None:
-            for answer in answers:
-                client, _ = server.accept()
-                with client:
-                    client.recv(4096)
-                    if answer:
-                        client.sendall(answer)
+            with contextlib.suppress(OSError):  # the test may end, and close the server, at any moment
+                for answer in answers:
+                    client, _ = server.accept()
+                    with client:
+                        client.recv(4096)
+                        if answer:
+                            client.sendall(answer)
 
         threading.Thread(target=run, daemon=True).start()
         return int(server.getsockname()[1])

@@ -378,6 +378,14 @@ def test_a_layer_registers_until_the_engine_says_it_is_complete() -> None:
     assert layers(observed(unpacked(), pulled(90, 130)), Phase.REGISTER) == {A: (80, 90), B: (120, 130)}
 
 
+def test_what_else_the_engine_says_of_a_layer_does_not_end_its_registering() -> None:
+    trial = pulled(90, 130)
+    assert trial.pull is not None
+    later = LayerEvent(140 * MS, A[7:19], "Already exists")
+    trial = window(pull=trial.pull._replace(value=(*trial.pull.value, later)), image=trial.image)
+    assert layers(observed(unpacked(), trial), Phase.REGISTER)[A] == (80, 90)
+
+
 def test_a_layer_that_was_never_told_complete_leaves_register_unknown_for_all() -> None:
     seen = observed(unpacked(), pulled(90))
     assert (layers(seen, Phase.REGISTER), set(layers(seen, Phase.UNPACK))) == ({}, {A, B})
@@ -532,6 +540,12 @@ def test_every_process_of_a_pull_has_its_role_and_is_no_containers() -> None:
         (Role.DECOMPRESSOR, 52, None),
         (Role.UNTAR, 53, None),
     }
+
+
+def test_of_a_source_that_tells_no_names_nobody_has_a_role_in_a_pull() -> None:
+    recording = Recording()
+    recording.run(DOCKERD, 51, None, 60, 80)
+    assert roles(recording, pulled()) == set()
 
 
 def test_roles_that_nobody_was_seen_in_are_left_out() -> None:

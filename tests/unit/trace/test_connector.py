@@ -97,8 +97,8 @@ def operations(sent: list[bytes]) -> list[int]:
     """What the kernel was asked, after seeing that each message is well-formed."""
     found = []
     for message in sent:
-        length, kind, _, _, _, group, value, _, _, size, _, operation = struct.unpack("=IHHIIIIIIHHI", message)
-        assert (length, kind, group, value, size) == (len(message), 3, 1, 1, 4)
+        *header, operation = struct.unpack("=IHHIIIIIIHHI", message)
+        assert header == [len(message), 3, 0, 0, 0, 1, 1, 0, 0, 4, 0]  # NLMSG_DONE; CN_IDX_PROC, CN_VAL_PROC; 4 bytes
         found.append(operation)
     return found
 

@@ -51,10 +51,16 @@ def test_attributes_are_read_by_their_type() -> None:
     assert netlink.attributes(netlink.attribute(1, b"one") + netlink.attribute(2, b"four")) == {1: b"one", 2: b"four"}
 
 
-@pytest.mark.parametrize("size", range(5))
+@pytest.mark.parametrize("size", range(9))
 def test_an_attribute_is_padded_to_four_bytes_which_are_not_its_own(size: int) -> None:
     packed = netlink.attribute(7, b"x" * size)
-    assert (len(packed) % 4, struct.unpack_from("=HH", packed)) == (0, (4 + size, 7))
+    assert (len(packed), struct.unpack_from("=HH", packed)) == (4 + (size + 3) // 4 * 4, (4 + size, 7))
+
+
+@pytest.mark.parametrize("size", range(9))
+def test_an_attribute_of_any_size_is_followed_by_the_next(size: int) -> None:
+    packed = netlink.attribute(7, b"x" * size) + netlink.attribute(8, b"y")
+    assert netlink.attributes(packed) == {7: b"x" * size, 8: b"y"}
 
 
 def test_the_last_attribute_may_lack_its_padding() -> None:
@@ -137,6 +143,13 @@ def test_a_socket_has_a_large_buffer_before_it_is_bound_to_its_groups(monkeypatc
     netlink.open_socket(11, groups=1)
     assert asked == [(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 11)]
     assert opened.set_up == [(socket.SOL_SOCKET, 33, 8 << 20), (0, 1)]
+
+
+def test_a_socket_is_bound_to_no_group_where_none_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = Opened()
+    opening(monkeypatch, opened)
+    netlink.open_socket(16)
+    assert opened.set_up[-1] == (0, 0)
 
 
 def test_a_socket_that_is_refused_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,9 +121,9 @@ def requests(sent: list[bytes]) -> list[tuple[int, int, dict[int, bytes]]]:
     """Family, command and attributes of what was asked."""
     found = []
     for data in sent:
-        length, kind, flags = struct.unpack_from("=IHH", data)
-        command, version, _ = struct.unpack_from("=BBH", data, 16)
-        assert (length, flags, version) == (len(data), 1, 1)
+        length, kind, *rest = struct.unpack_from("=IHHII", data)
+        command, *versions = struct.unpack_from("=BBH", data, 16)
+        assert (length, rest, versions) == (len(data), [1, 0, 0], [1, 0])
         found.append((kind, command, netlink.attributes(data[20:])))
     return found
 

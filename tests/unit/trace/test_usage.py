@@ -170,6 +170,14 @@ def test_a_living_process_has_its_own_name() -> None:
     assert use.name.startswith(Path("/proc/self/comm").read_text().strip())
 
 
+def test_a_living_app_is_not_told_of() -> None:
+    """It has hardly begun; what it takes is its own."""
+    recording = Recording()
+    recording.run(CONTAINERD, 2**22, "/usr/bin/shim", 9)
+    recording.fork(25, 2**22, os.getpid())
+    assert used(None, recording, os.getpid()) == []
+
+
 def gone() -> int:
     """A process that is no more."""
     with subprocess.Popen(["true"]) as process:
