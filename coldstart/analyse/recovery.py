@@ -21,7 +21,9 @@ SLOPE_TOLERANCE = 0.02
 LEAK_NS = 3 * NS_PER_MS
 LEAK_SHARE = 0.02
 
-_ENDS_WITH_SPAN = {Phase.APP_START}  # the app waits, then listens; every other injection begins with its span
+# Where an injection meets its span: the app waits, then listens or answers, and the decompressor waits, then lets its
+# output end; a wrapper or the proxy waits first.
+_ENDS_WITH_SPAN = {Phase.UNPACK, Phase.APP_START, Phase.RESPOND}
 _INSIDE = {
     Phase.DOWNLOAD: {Phase.PULL},
     Phase.UNPACK: {Phase.PULL},

@@ -19,7 +19,7 @@ from coldstart.model.truth import Arm, Stamp
 WORKLOAD, VARIANT = "inject", "scratch"
 _BINARY = "inject"
 _STAMPS = "stamps.jsonl"
-_SETTINGS = "inject.json"
+_SETTINGS = "inject.conf"
 _DECOMPRESSOR = "unpigz"
 _IN_CONTAINER = "/inject-stamps"
 
@@ -35,7 +35,7 @@ def wrapper_name(runtime: str) -> str:
 class Toolbox:
     """A folder of injectors, and the delays they are told.
 
-    Layout: the binary, links to it under each name, ``inject.json``, and ``stamps/`` with what they stamped.
+    Layout: the binary, links to it under each name, ``inject.conf``, and ``stamps/`` with what they stamped.
     """
 
     def __init__(self, folder: Path, runtimes: Mapping[str, Path], decompressor: Path | None) -> None:
@@ -64,10 +64,11 @@ class Toolbox:
 
     def tell(self, arm: Arm) -> None:
         """Set the wrappers' delays for one trial, and forget earlier stamps."""
-        delays = {str(arm.point): arm.delay_ns} if arm.point in BY_WRAPPER else {}
-        settings = {"stamps": str(self._stamps), "real": self._real, "delay_ns": delays}
+        lines = [f"stamps {self._stamps}", *(f"real {name} {path}" for name, path in self._real.items())]
+        if arm.point in BY_WRAPPER:
+            lines.append(f"delay {arm.point} {arm.delay_ns}")
         fresh = self.folder / f".{_SETTINGS}"
-        fresh.write_bytes(msgspec.json.encode(settings))
+        fresh.write_text("\n".join([*lines, ""]))
         fresh.replace(self.folder / _SETTINGS)
         self._stamps.unlink(missing_ok=True)
 

@@ -84,8 +84,11 @@ class DelayProxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         host, _, port = self._upstream.rpartition(":")
         with contextlib.suppress(OSError, asyncio.CancelledError):
+            first = await reader.read(_PIECE_BYTES)
+            await self._hold_if_told(first)  # stamped as it arrives, before anything else is done for it
             up_reader, up_writer = await asyncio.open_connection(host, int(port))
             try:
+                up_writer.write(first)
                 await asyncio.gather(self._requests(reader, up_writer), self._answers(up_reader, writer))
             finally:
                 up_writer.close()
@@ -93,8 +96,7 @@ class DelayProxy:
 
     async def _requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while piece := await reader.read(_PIECE_BYTES):
-            if self.delay_ns and piece.startswith(b"GET ") and self.held_digest.encode() in piece.partition(b"\r\n")[0]:
-                await self._hold()
+            await self._hold_if_told(piece)
             writer.write(piece)
             await writer.drain()
         writer.write_eof()
@@ -107,8 +109,12 @@ class DelayProxy:
                 await asyncio.sleep(len(piece) / self.throttle_bytes_s)
         writer.close()
 
-    async def _hold(self) -> None:
+    async def _hold_if_told(self, piece: bytes) -> None:
         begin_ns = time.monotonic_ns()
+        if not (self.delay_ns and piece.startswith(b"GET ")):
+            return
+        if self.held_digest.encode() not in piece.partition(b"\r\n")[0]:
+            return
         end_ns = begin_ns + self.delay_ns
         await asyncio.sleep(max(0.0, self.delay_ns / 1e9 - _SLACK_S))
         while time.monotonic_ns() < end_ns:

@@ -1,19 +1,17 @@
 // inject waits, for exactly as long as it is told, where a cold start can be slow, and stamps when it began and ended to
 // do so on CLOCK_MONOTONIC. By the name it is called:
 //
-//	inject           a server on port 8080: waits before it listens, and once more before it answers
+//	inject           a server on port 8080: waits before it listens, and before it answers its first caller
 //	inject-RUNTIME   an OCI runtime: waits before "create" and before "start", then becomes the real one
-//	unpigz           a decompressor: waits before the first byte, then becomes the real one
+//	unpigz           a decompressor: runs the real one, then waits before it lets its output end
 //
 // As a server it is told by INJECT_APP_START_NS and INJECT_RESPOND_NS, and stamps into the file INJECT_STAMPS names.
-// Otherwise inject.json beside the executable tells: {"stamps": FILE, "real": {NAME: PATH}, "delay_ns": {PHASE: NS}}.
+// Otherwise inject.conf beside the executable tells, a line each: "stamps FILE", "real NAME PATH", "delay PHASE NS".
+//
+// It imports little, since what it takes to begin is time between a phase's beginning and its stamp.
 package main
 
 import (
-	"encoding/json"
-	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -23,101 +21,169 @@ import (
 	"unsafe"
 )
 
-const address = ":8080"
+const (
+	port      = 8080
+	backlog   = 128
+	clockMono = 1 // CLOCK_MONOTONIC, linux/time.h
+)
+
+var begunNs = monotonicNs()
 
 type settings struct {
-	Stamps  string            `json:"stamps"`
-	Real    map[string]string `json:"real"`
-	DelayNs map[string]int64  `json:"delay_ns"`
+	stamps string
+	real   string
+	delay  map[string]int64
+}
+
+type stamp struct {
+	phase      string
+	begin, end int64
 }
 
 func main() {
 	var err error
-	if name := filepath.Base(os.Args[0]); name == "inject" {
+	switch name := filepath.Base(os.Args[0]); {
+	case name == "inject":
 		err = serve()
-	} else {
+	case strings.HasPrefix(name, "inject-"):
 		err = become(name)
+	default:
+		err = decompress(name)
 	}
-	fmt.Fprintln(os.Stderr, "inject:", err)
+	os.Stderr.WriteString("inject: " + err.Error() + "\n")
 	os.Exit(1)
 }
 
 func serve() error {
 	stamps := os.Getenv("INJECT_STAMPS")
-	if err := wait("app_start", number("INJECT_APP_START_NS"), stamps); err != nil {
-		return err
-	}
-	listener, err := net.Listen("tcp", address)
+	listener, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
-	if err := wait("respond", number("INJECT_RESPOND_NS"), stamps); err != nil {
+	syscall.SetsockoptInt(listener, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1)
+	if err := syscall.Bind(listener, &syscall.SockaddrInet4{Port: port}); err != nil {
 		return err
 	}
-	fmt.Println("listening on", address)
-	return http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintln(w, `{"message":"hello"}`)
-	}))
+	waited := wait("app_start", number(os.Getenv("INJECT_APP_START_NS")), monotonicNs())
+	if err := syscall.Listen(listener, backlog); err != nil {
+		return err
+	}
+	write(waited, stamps) // only now: writing takes time, too
+	respondNs := number(os.Getenv("INJECT_RESPOND_NS"))
+	for {
+		caller, _, err := syscall.Accept(listener)
+		if err != nil {
+			return err
+		}
+		waited = wait("respond", respondNs, monotonicNs())
+		respondNs = 0
+		answer(caller)
+		write(waited, stamps)
+	}
+}
+
+func answer(caller int) {
+	request := make([]byte, 4096)
+	syscall.Read(caller, request)
+	syscall.Write(caller, []byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"))
+	syscall.Close(caller)
 }
 
 func become(name string) error {
-	executable, err := os.Executable()
+	told, err := read(name)
 	if err != nil {
 		return err
-	}
-	content, err := os.ReadFile(filepath.Join(filepath.Dir(executable), "inject.json"))
-	if err != nil {
-		return err
-	}
-	var told settings
-	if err := json.Unmarshal(content, &told); err != nil {
-		return err
-	}
-	if phase := phaseOf(name); phase != "" {
-		if err := wait(phase, told.DelayNs[phase], told.Stamps); err != nil {
-			return err
-		}
-	}
-	return syscall.Exec(told.Real[name], os.Args, os.Environ())
-}
-
-// phaseOf tells which phase a call belongs to; other calls of a runtime (state, kill, delete) are in none.
-func phaseOf(name string) string {
-	if !strings.HasPrefix(name, "inject-") {
-		return "unpack"
 	}
 	for _, argument := range os.Args[1:] {
-		if argument == "create" || argument == "start" {
-			return "runtime_" + argument
+		if argument == "create" || argument == "start" { // not for state, kill or delete
+			phase := "runtime_" + argument
+			if err := write(wait(phase, told.delay[phase], begunNs), told.stamps); err != nil {
+				return err
+			}
+			break
 		}
 	}
-	return ""
+	return syscall.Exec(told.real, os.Args, os.Environ())
 }
 
-func wait(phase string, delayNs int64, stamps string) error {
+func decompress(name string) error {
+	told, err := read(name)
+	if err != nil {
+		return err
+	}
+	files := []*os.File{os.Stdin, os.Stdout, os.Stderr}
+	child, err := os.StartProcess(told.real, os.Args, &os.ProcAttr{Files: files})
+	if err != nil {
+		return err
+	}
+	state, err := child.Wait()
+	if err != nil {
+		return err
+	}
+	waited := wait("unpack", told.delay["unpack"], monotonicNs())
+	os.Stdout.Close()
+	if err := write(waited, told.stamps); err != nil {
+		return err
+	}
+	os.Exit(state.ExitCode())
+	return nil
+}
+
+func read(name string) (settings, error) {
+	told := settings{delay: map[string]int64{}}
+	executable, err := os.Executable()
+	if err != nil {
+		return told, err
+	}
+	content, err := os.ReadFile(filepath.Join(filepath.Dir(executable), "inject.conf"))
+	if err != nil {
+		return told, err
+	}
+	for _, line := range strings.Split(string(content), "\n") {
+		words := strings.SplitN(line, " ", 3)
+		switch {
+		case words[0] == "stamps" && len(words) == 2:
+			told.stamps = words[1]
+		case words[0] == "real" && len(words) == 3 && words[1] == name:
+			told.real = words[2]
+		case words[0] == "delay" && len(words) == 3:
+			told.delay[words[1]] = number(words[2])
+		}
+	}
+	return told, nil
+}
+
+// wait lets delayNs pass since begin; nothing to wait for is nothing to stamp.
+func wait(phase string, delayNs int64, begin int64) *stamp {
 	if delayNs <= 0 {
 		return nil
 	}
-	begin := monotonicNs()
-	time.Sleep(time.Duration(delayNs))
-	end := monotonicNs()
-	file, err := os.OpenFile(stamps, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	time.Sleep(time.Duration(begin + delayNs - monotonicNs()))
+	return &stamp{phase, begin, monotonicNs()}
+}
+
+func write(waited *stamp, path string) error {
+	if waited == nil {
+		return nil
+	}
+	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	_, err = fmt.Fprintf(file, `{"phase":%q,"start_ns":%d,"end_ns":%d}`+"\n", phase, begin, end)
+	_, err = file.WriteString(`{"phase":"` + waited.phase + `","start_ns":` + strconv.FormatInt(waited.begin, 10) +
+		`,"end_ns":` + strconv.FormatInt(waited.end, 10) + "}\n")
 	return err
 }
 
-func number(name string) int64 {
-	value, _ := strconv.ParseInt(os.Getenv(name), 10, 64)
+func number(text string) int64 {
+	value, _ := strconv.ParseInt(text, 10, 64)
 	return value
 }
 
 // monotonicNs reads the clock that the kernel's trace is kept on; Go's own monotonic time has another origin.
 func monotonicNs() int64 {
 	var now syscall.Timespec
-	syscall.Syscall(syscall.SYS_CLOCK_GETTIME, 1, uintptr(unsafe.Pointer(&now)), 0)
+	syscall.Syscall(syscall.SYS_CLOCK_GETTIME, clockMono, uintptr(unsafe.Pointer(&now)), 0)
 	return now.Nano()
 }

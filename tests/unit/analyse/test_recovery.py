@@ -39,7 +39,8 @@ def trial(
         lengths[str(arm.point)] += grown
         lengths[INSIDE[str(arm.point)]] += grown
         start_ns, end_ns = 1000 * MS, 1000 * MS + lengths[str(arm.point)]
-        begin_ns = end_ns - arm.delay_ns - late_ns if arm.point is Phase.APP_START else start_ns + late_ns
+        at_end = arm.point in {Phase.UNPACK, Phase.APP_START, Phase.RESPOND}
+        begin_ns = end_ns - arm.delay_ns - late_ns if at_end else start_ns + late_ns
         stamps = (Stamp(phase=arm.point, start_ns=begin_ns, end_ns=begin_ns + arm.delay_ns),)
         made = {"span_start_ns": start_ns, "span_end_ns": end_ns}
     made |= {"block": block, "position": 0, "arm": arm, "source": "trace", "stamps": stamps, "lengths_ns": lengths}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -19,9 +18,10 @@ def toolbox(tmp_path: Path) -> Toolbox:
     return made
 
 
-def told(toolbox: Toolbox) -> dict[str, object]:
-    content: dict[str, object] = json.loads((toolbox.folder / "inject.json").read_text())
-    return content
+def told(toolbox: Toolbox, word: str) -> list[list[str]]:
+    """What follows the word in each of its lines."""
+    lines = (toolbox.folder / "inject.conf").read_text().splitlines()
+    return [line.split(" ")[1:] for line in lines if line.startswith(f"{word} ")]
 
 
 def test_one_program_stands_under_every_name(toolbox: Toolbox) -> None:
@@ -35,7 +35,7 @@ def test_the_engine_is_offered_the_runtimes_alone(toolbox: Toolbox) -> None:
 
 
 def test_each_name_is_told_what_it_stands_for(toolbox: Toolbox) -> None:
-    assert told(toolbox)["real"] == {"inject-runc": "/usr/sbin/runc", "unpigz": "/usr/bin/unpigz"}
+    assert told(toolbox, "real") == [["inject-runc", "/usr/sbin/runc"], ["unpigz", "/usr/bin/unpigz"]]
 
 
 def test_without_a_decompressor_none_is_stood_in_for(tmp_path: Path) -> None:
@@ -45,14 +45,14 @@ def test_without_a_decompressor_none_is_stood_in_for(tmp_path: Path) -> None:
 
 
 def test_nothing_is_delayed_at_first(toolbox: Toolbox) -> None:
-    assert told(toolbox)["delay_ns"] == {}
+    assert told(toolbox, "delay") == []
 
 
 @pytest.mark.parametrize("point", [Phase.UNPACK, Phase.RUNTIME_CREATE, Phase.RUNTIME_START])
 def test_wrappers_are_told_by_the_file(toolbox: Toolbox, point: Phase) -> None:
     arm = Arm(runtime="runc", point=point, delay_ns=5)
     toolbox.tell(arm)
-    assert told(toolbox)["delay_ns"] == {str(point): 5}
+    assert told(toolbox, "delay") == [[str(point), "5"]]
     assert len(toolbox.environment(arm)) == 1
 
 
@@ -63,25 +63,25 @@ def test_the_app_is_told_by_its_environment(toolbox: Toolbox, point: Phase, name
     arm = Arm(runtime="runc", point=point, delay_ns=5)
     toolbox.tell(arm)
     assert f"{name}=5" in toolbox.environment(arm)
-    assert told(toolbox)["delay_ns"] == {}
+    assert told(toolbox, "delay") == []
 
 
 def test_a_delay_of_the_proxy_is_told_to_nobody_here(toolbox: Toolbox) -> None:
     arm = Arm(runtime="runc", point=Phase.DOWNLOAD, delay_ns=5)
     toolbox.tell(arm)
-    assert (told(toolbox)["delay_ns"], len(toolbox.environment(arm))) == ({}, 1)
+    assert (told(toolbox, "delay"), len(toolbox.environment(arm))) == ([], 1)
 
 
 def test_the_app_stamps_into_the_same_file_as_the_wrappers(toolbox: Toolbox) -> None:
     outside, inside = toolbox.volume.split(":")
     (variable,) = toolbox.environment(Arm(runtime="runc"))
-    stamps = Path(str(told(toolbox)["stamps"]))
+    stamps = Path(told(toolbox, "stamps")[0][0])
     assert (str(stamps.parent), variable) == (outside, f"INJECT_STAMPS={inside}/{stamps.name}")
 
 
 def test_stamps_are_read_until_the_next_trial_is_told(toolbox: Toolbox) -> None:
     before = toolbox.stamps()
-    Path(str(told(toolbox)["stamps"])).write_text('{"phase":"unpack","start_ns":1,"end_ns":3}\n')
+    Path(told(toolbox, "stamps")[0][0]).write_text('{"phase":"unpack","start_ns":1,"end_ns":3}\n')
     assert (before, toolbox.stamps()) == ((), (Stamp(phase=Phase.UNPACK, start_ns=1, end_ns=3),))
     toolbox.tell(Arm(runtime="runc"))
     assert toolbox.stamps() == ()
