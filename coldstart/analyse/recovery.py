@@ -84,7 +84,7 @@ class Slope(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Leak(msgspec.Struct, frozen=True, kw_only=True):
-    """By how much another phase grew where a delay was injected, against the control arm, all delays together."""
+    """By how much another phase grew where a delay was injected, against the block's controls, all delays together."""
 
     runtime: str
     point: Phase
@@ -206,28 +206,40 @@ def _leaks(runtime: str, point: Phase, good: Sequence[TruthTrial]) -> Iterable[L
         if phase is point or phase in _INSIDE[point]:
             continue
         shifts = _paired(own, controls, str(phase), minus_injected=False)
-        lengths = [trial.lengths_ns[str(phase)] for trial in controls.values() if str(phase) in trial.lengths_ns]
+        lengths = [
+            trial.lengths_ns[str(phase)]
+            for block in controls.values()
+            for trial in block
+            if str(phase) in trial.lengths_ns
+        ]
         if shifts.size and lengths:
             bound_ns = max(LEAK_NS, LEAK_SHARE * float(np.median(lengths)))
             yield Leak(runtime=runtime, point=point, phase=phase, shift=paired_shift(shifts), bound_ns=bound_ns)
 
 
-def _controls(trials: Iterable[TruthTrial], runtime: str) -> dict[int, TruthTrial]:
-    return {t.block: t for t in trials if t.arm.is_control and t.arm.runtime == runtime and t.failure is None}
+def _controls(trials: Iterable[TruthTrial], runtime: str) -> dict[int, list[TruthTrial]]:
+    """The control starts of each block."""
+    found: dict[int, list[TruthTrial]] = {}
+    for trial in trials:
+        if trial.arm.is_control and trial.arm.runtime == runtime and trial.failure is None:
+            found.setdefault(trial.block, []).append(trial)
+    return found
 
 
 def _paired(
-    own: Iterable[TruthTrial], controls: dict[int, TruthTrial], phase: str, *, minus_injected: bool
+    own: Iterable[TruthTrial], controls: dict[int, list[TruthTrial]], phase: str, *, minus_injected: bool
 ) -> NDArray[np.float64]:
-    """Differences of the phase to the same block's control, where both have it."""
+    """Block by block: the mean of the phase in these trials, less its mean in the block's controls."""
+    of_block: dict[int, list[float]] = {}
+    for trial in own:
+        if trial.failure is None and phase in trial.lengths_ns:
+            grown = trial.lengths_ns[phase] - minus_injected * injected_ns(trial)
+            of_block.setdefault(trial.block, []).append(grown)
     return np.array(
         [
-            trial.lengths_ns[phase] - controls[trial.block].lengths_ns[phase] - minus_injected * injected_ns(trial)
-            for trial in own
-            if trial.failure is None
-            and phase in trial.lengths_ns
-            and trial.block in controls
-            and phase in controls[trial.block].lengths_ns
+            float(np.mean(grown)) - float(np.mean(base))
+            for block, grown in sorted(of_block.items())
+            if (base := [one.lengths_ns[phase] for one in controls.get(block, []) if phase in one.lengths_ns])
         ],
         dtype=np.float64,
     )

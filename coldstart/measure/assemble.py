@@ -11,7 +11,7 @@ from coldstart.model.sample import ClockConversion, Outcome, Phase, Source, Span
 from coldstart.probes.base import Ready
 from coldstart.trace.base import Instant, InstantKind, Observation
 
-PROFILES = {Source.TRACE: "trace", Source.PROC: "proc", Source.ENGINE_API: "engine"}
+_PROFILE_OF = {Source.TRACE: "trace", Source.PROC: "proc", Source.ENGINE_API: "engine"}
 """What a sample's source is called, by who saw the entrypoint start; also what ``--source`` takes."""
 
 
@@ -115,7 +115,7 @@ def profile(instants: Iterable[Instant]) -> str:
     """The name of what a sample's phases are drawn from: the best-ranked source that saw the entrypoint's exec."""
     rank = {source: place for place, source in enumerate(Source)}
     best = min((i.source for i in instants if i.kind is InstantKind.ENTRYPOINT_EXEC), key=lambda s: rank[s])
-    return PROFILES.get(best, str(best))
+    return _PROFILE_OF.get(best, str(best))
 
 
 def _client_span(phase: Phase, start_ns: int, end_ns: int, container: int) -> Span:

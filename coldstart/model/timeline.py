@@ -72,8 +72,24 @@ class _PullParts(msgspec.Struct, frozen=True):
     uncovered_ns: int | None
 
 
-def phases_of(sample: Sample, container: int = 0) -> Phases | None:
+PROFILES: dict[str, frozenset[Source]] = {
+    "trace": frozenset(Source),
+    "proc": frozenset(Source) - {Source.TRACE},
+    "engine": frozenset(Source) - {Source.TRACE, Source.PROC},
+}
+"""What a sample's phases are drawn from, by the name in its ``source``, best first: each includes those after it."""
+
+
+def common_profile(samples: Iterable[Sample]) -> str | None:
+    """The best profile that all timed samples have, for a comparison never mixes them; ``None`` if it is one anyway."""
+    seen = {sample.source for sample in samples if sample.outcome is Outcome.OK and sample.source in PROFILES}
+    return next(name for name in reversed(PROFILES) if name in seen) if len(seen) > 1 else None
+
+
+def phases_of(sample: Sample, container: int = 0, profile: str | None = None) -> Phases | None:
     """The phases of one container's start; ``None`` unless the sample is ``ok``.
+
+    ``profile`` (of `PROFILES`) leaves out what better sources saw; by default nothing is left out.
 
     Raises:
         ValueError: an ``ok`` sample without exactly one create, init and readiness span and at most one pull, or
@@ -81,7 +97,12 @@ def phases_of(sample: Sample, container: int = 0) -> Phases | None:
     """
     if sample.outcome is not Outcome.OK:
         return None
-    spans = best_spans(s for s in sample.spans if s.container == container or s.phase in _PULL_PHASES)
+    allowed = frozenset(Source) if profile is None else PROFILES[profile]
+    spans = best_spans(
+        span
+        for span in sample.spans
+        if span.source in allowed and (span.container == container or span.phase in _PULL_PHASES)
+    )
     top = _top_level(spans, f"sample of block {sample.trial.block}, position {sample.trial.position}")
     create, init, readiness = top[Phase.CREATE], top[Phase.INIT], top[Phase.READINESS]
     pull = top.get(Phase.PULL)

@@ -11,7 +11,7 @@ from coldstart.model.timeline import ADDENDS, PULL_PARTS
 from coldstart.report.answers import answers_section
 from coldstart.report.claims import targets_section
 from coldstart.report.content import Content
-from coldstart.report.document import Block, Facts, Mark, Paragraph, Picture, Section, Table, TableCell, Tone
+from coldstart.report.document import Block, Facts, Mark, Notice, Paragraph, Picture, Section, Table, TableCell, Tone
 from coldstart.report.labels import PHASE_NAMES, bytes_text, percent_text, share_name, time_text
 from coldstart.units import format_bytes, format_ns
 
@@ -144,8 +144,9 @@ def _resources(content: Content) -> Section:
 def _untimed(content: Content) -> Section:
     rows = frames.planned(content.frame)
     untimed = rows[rows["outcome"] != Outcome.OK.value]
+    fallen = _fallbacks(content)
     if untimed.empty:
-        blocks: tuple[Block, ...] = (Paragraph("None: every trial ended ok at its first attempt."),)
+        blocks: tuple[Block, ...] = (Paragraph("None: every trial ended ok at its first attempt."), *fallen)
         return Section(anchor="untimed", title="Failures and repeats", blocks=blocks if len(rows) else ())
     counted: dict[tuple[str, str, str], int] = {}
     for cell, of_cell in frames.by_cell(untimed):
@@ -159,7 +160,21 @@ def _untimed(content: Content) -> Section:
     if len(counted) > _KINDS_SHOWN:
         caption += f" The first {_KINDS_SHOWN} of {len(counted)} kinds are shown."
     table = Table(caption=caption, header=("cell", "outcome", "reason", "trials"), rows=listed, numeric=frozenset({3}))
-    return Section(anchor="untimed", title="Failures and repeats", blocks=(table,))
+    return Section(anchor="untimed", title="Failures and repeats", blocks=(table, *fallen))
+
+
+def _fallbacks(content: Content) -> tuple[Block, ...]:
+    """Trials that a run's best source did not see, and what became of all others because of them."""
+    why = sorted({sample.fallback for sample in content.samples if sample.fallback is not None})
+    if not why:
+        return ()
+    count = sum(sample.fallback is not None for sample in content.samples)
+    return (
+        Notice(
+            f"{count} starts were not seen by the run's best source ({'; '.join(why[:3])}), so the phases of all are "
+            "drawn from the best source that saw every one: a comparison never mixes sources."
+        ),
+    )
 
 
 def _sums(content: Content) -> Section:

@@ -10,7 +10,7 @@ import msgspec
 from coldstart.errors import CorruptRunError, MissingExtraError
 from coldstart.model.image import Image
 from coldstart.model.sample import ColdProof, ProcessUse, Sample
-from coldstart.model.timeline import Phases, phases_of
+from coldstart.model.timeline import Phases, common_profile, phases_of
 from coldstart.store.reader import StoredRun
 
 if TYPE_CHECKING:
@@ -84,11 +84,13 @@ COLUMNS: dict[str, str] = {
 def rows(run: StoredRun) -> Iterator[dict[str, Any]]:
     """One dict a sample, in measured order, with exactly `COLUMNS`; ``None`` where nothing was observed.
 
-    Phases are those of the trial's first container, and are observed for ``ok`` samples only.
+    Phases are those of the trial's first container, and are observed for ``ok`` samples only. Where some trials had to
+    do with a weaker source than others, all are drawn from that one, and ``source`` says so: rows can be compared.
     """
     images = {(image.workload, image.variant): image for image in run.manifest.images}
+    profile = common_profile(run.samples)
     for sample in run.samples:
-        yield _row(sample, images.get(sample.trial.cell.image_key))
+        yield _row(sample, images.get(sample.trial.cell.image_key), profile)
 
 
 def tidy(run: StoredRun) -> pd.DataFrame:
@@ -111,7 +113,7 @@ def tidy(run: StoredRun) -> pd.DataFrame:
         raise CorruptRunError(run.path, f"holds a number beyond 64 bits: {error}.") from error
 
 
-def _row(sample: Sample, image: Image | None) -> dict[str, Any]:
+def _row(sample: Sample, image: Image | None, profile: str | None) -> dict[str, Any]:
     trial, cell, harness = sample.trial, sample.trial.cell, sample.harness
     return {
         "run_id": sample.run_id,
@@ -125,8 +127,8 @@ def _row(sample: Sample, image: Image | None) -> dict[str, Any]:
         "variant": cell.variant,
         "tier": cell.tier.value,
         "network": cell.network.value,
-        "source": sample.source,
-        **_phases(sample),
+        "source": sample.source if profile is None else profile,
+        **_phases(sample, profile),
         "bytes_received": sample.bytes_received,
         "layers_unpacked": sample.layers_unpacked,
         "image_compressed_bytes": image and image.compressed_bytes,
@@ -154,8 +156,8 @@ def _row(sample: Sample, image: Image | None) -> dict[str, Any]:
     }
 
 
-def _phases(sample: Sample) -> dict[str, int | None]:
-    phases = phases_of(sample)
+def _phases(sample: Sample, profile: str | None) -> dict[str, int | None]:
+    phases = phases_of(sample, profile=profile)
     return dict.fromkeys(Phases.__struct_fields__) if phases is None else msgspec.structs.asdict(phases)
 
 

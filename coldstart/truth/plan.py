@@ -9,12 +9,15 @@ from coldstart.model.truth import POINTS, Arm
 
 
 def arms(runtimes: Sequence[str], delays_ns: Sequence[int]) -> tuple[Arm, ...]:
-    """For each runtime a control arm, and one for every delay at every point."""
+    """A block's arms: for each runtime one for every delay at every point, and the control arm as often as delays.
+
+    Every other arm is compared with the controls of its block, so theirs is the noise that all comparisons share.
+    """
     return tuple(
         arm
         for runtime in runtimes
         for arm in (
-            Arm(runtime=runtime),
+            *(Arm(runtime=runtime) for _ in delays_ns),
             *(Arm(runtime=runtime, point=point, delay_ns=delay) for point in POINTS for delay in delays_ns),
         )
     )

@@ -172,3 +172,13 @@ def test_runtimes_are_compared_with_their_own_control_arm() -> None:
 
 def test_bounds_are_those_of_the_method() -> None:
     assert (BOUNDARY_MEDIAN_NS, LEAK_NS) == (1 * MS, 3 * MS)
+
+
+def test_a_block_is_compared_with_the_mean_of_its_controls() -> None:
+    arm = Arm(runtime="runc", point=Phase.UNPACK, delay_ns=20 * MS)
+    controls = [
+        msgspec.structs.replace(trial(Arm(runtime="runc"), 0), lengths_ns={"create": length}) for length in (10, 30)
+    ]
+    own = msgspec.structs.replace(trial(arm, 0), lengths_ns={"create": 25, "unpack": 1})
+    (leak,) = judge([*controls, own]).leaks
+    assert leak.shift.value == 5.0

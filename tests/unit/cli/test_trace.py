@@ -1,0 +1,41 @@
+"""``coldstart trace``: what it refuses before anything is started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.conftest import Run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--runtime", "runc,crun"), "one start has one runtime, one tier and one network"),
+        (("--tier", "warm,cached"), "to compare some: coldstart run"),
+        (("--tier", "cold"), "unknown tier 'cold'"),
+        (("--network", "brigde"), "did you mean 'bridge'?"),
+        (("--image", "x:1"), "needs --ready"),
+        (("--image", "x:1", "--ready", "http:80/", "--variant", "alpine"), "--image and --variant exclude each other"),
+        (("--ready", "http:0/"), "needs the container's port"),
+        (("--svg", "/nowhere/at/all.svg"), "there is no folder /nowhere/at"),
+        (("--memory", "1m"), "Docker's least is 6m"),
+    ],
+)
+def test_what_makes_no_sense_ends_with_2_and_one_message(
+    coldstart: Run, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
+) -> None:
+    assert coldstart("trace", *arguments) == 2
+    told = capsys.readouterr().err
+    assert message in told
+    assert told.count("\n") == 1
+
+
+def test_a_machine_without_an_engine_is_told_what_would_help(
+    coldstart: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr("coldstart.runner.place.DEFAULT_DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    assert coldstart("trace") == 4
+    assert "Run scripts/setup as root, or start Docker and set DOCKER_HOST" in capsys.readouterr().err
