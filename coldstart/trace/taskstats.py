@@ -23,8 +23,8 @@ _KIB = 1024
 
 # Offsets in struct taskstats (include/uapi/linux/taskstats.h); fields are only ever added at its end.
 _COMM = slice(80, 112)
-_UTIME_STIME = struct.Struct("=QQ")  # microseconds, at 152
-_UTIME_AT, _HIWATER_RSS_AT, _READ_BYTES_AT = 152, 200, 248
+_UTIME_STIME = struct.Struct("=QQ")  # microseconds, counted in clock ticks on most kernels
+_RUN_VIRTUAL_AT, _UTIME_AT, _HIWATER_RSS_AT, _READ_BYTES_AT = 72, 152, 200, 248
 _LEAST_BYTES = 264
 
 
@@ -101,13 +101,14 @@ def parse(payload: bytes) -> Iterator[TaskRecord]:
     task, stats = fields.get(_TYPE_PID), fields.get(_TYPE_STATS)
     if task is None or stats is None or len(stats) < _LEAST_BYTES:
         return
+    (run_ns,) = struct.unpack_from("=Q", stats, _RUN_VIRTUAL_AT)  # the scheduler's own; 0 without delay accounting
     user_us, system_us = _UTIME_STIME.unpack_from(stats, _UTIME_AT)
     (peak_kib,) = struct.unpack_from("=Q", stats, _HIWATER_RSS_AT)
     read_bytes, write_bytes = struct.unpack_from("=QQ", stats, _READ_BYTES_AT)
     yield TaskRecord(
         task=struct.unpack("=I", task[:4])[0],
         name=stats[_COMM].partition(b"\0")[0].decode(errors="replace"),
-        cpu_ns=(user_us + system_us) * 1000,
+        cpu_ns=run_ns or (user_us + system_us) * 1000,
         peak_rss_bytes=peak_kib * _KIB,
         read_bytes=read_bytes,
         write_bytes=write_bytes,

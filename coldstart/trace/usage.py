@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import time
 from pathlib import Path
 
 from coldstart.model.sample import ProcessUse
@@ -14,6 +14,7 @@ from coldstart.trace.tree import Tree
 ENDED, LIVING = "taskstats", "proc"
 ENGINE = "engine"
 _KIB = 1024
+_CPUCLOCK_SCHED = 2
 
 
 class Usage:
@@ -102,13 +103,16 @@ def _living_use(pid: int, role: str, container: int | None, since_ns: int | None
     )
 
 
-def _cpu_ns(pid: int, proc: Path = Path("/proc")) -> int | None:
-    """CPU time of a process so far, its threads that ended included, to the scheduler's clock tick."""
+def _cpu_ns(pid: int) -> int | None:
+    """CPU time of a process so far, its threads that ended included, to the scheduler's own ns.
+
+    The clock of another process is named by its number (clock_getcpuclockid(3); MAKE_PROCESS_CPUCLOCK in Linux'
+    ``include/linux/posix-timers_types.h``).
+    """
     try:
-        fields = (proc / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+        return time.clock_gettime_ns((~pid << 3) | _CPUCLOCK_SCHED)
     except OSError:
         return None
-    return (int(fields[11]) + int(fields[12])) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 def _high_water_bytes(pid: int, proc: Path = Path("/proc")) -> int | None:

@@ -21,6 +21,7 @@ PID, TGID, STATS, AGGR_PID, AGGR_TGID = 1, 2, 3, 4, 5
 def taskstats(
     *,
     name: bytes = b"runc",
+    run_ns: int = 0,
     user_us: int = 0,
     system_us: int = 0,
     peak_kib: int = 0,
@@ -30,6 +31,7 @@ def taskstats(
 ) -> bytes:
     """A ``struct taskstats`` (include/uapi/linux/taskstats.h), every other field of it a nine."""
     fields = bytearray(b"\x09" * 80 + name.ljust(32, b"\0") + b"\x09" * (416 - 112))
+    struct.pack_into("=Q", fields, 72, run_ns)
     struct.pack_into("=QQ", fields, 152, user_us, system_us)
     struct.pack_into("=Q", fields, 200, peak_kib)
     struct.pack_into("=QQ", fields, 248, read_bytes, write_bytes)
@@ -63,6 +65,12 @@ def test_a_record_has_its_tasks_number_name_and_use() -> None:
     assert one(ended(4711, stats)) == TaskRecord(
         task=4711, name="runc", cpu_ns=2_345_000, peak_rss_bytes=10_240, read_bytes=4096, write_bytes=512
     )
+
+
+def test_the_schedulers_own_cpu_time_is_preferred_to_that_counted_in_ticks() -> None:
+    record = one(ended(7, taskstats(run_ns=1_234_567, user_us=4000)))
+    assert record is not None
+    assert record.cpu_ns == 1_234_567
 
 
 def test_a_name_that_is_no_utf8_is_read_all_the_same() -> None:
