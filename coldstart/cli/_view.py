@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 
+_WIDE = 100  # columns from which on there is room for a bar
+_LEFT_WIDTH = len("59 min 59 s left")
+
+
 class View(Protocol):
     """How a run is shown."""
 
@@ -129,15 +133,17 @@ class LiveView:
     def begin(self, total: int, done: int) -> None:
         """Draw the live line."""
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415  as above
+        from rich.table import Column  # noqa: PLC0415
 
         self._tally = Tally(total, done)
+        # What a narrow terminal has no room for is cut from the right: how far, how long and what went wrong stay.
         self._progress = Progress(
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[left]}", style="cyan"),
-            TextColumn("{task.description}", markup=False),
-            TextColumn("{task.fields[last]}", style="dim", markup=False),
+            *([BarColumn(bar_width=20)] if self._console.width >= _WIDE else []),
+            MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=len(f"{total}/{total}"))),
+            TextColumn("{task.fields[left]}", style="cyan", table_column=Column(no_wrap=True, min_width=_LEFT_WIDTH)),
             TextColumn("{task.fields[spoilt]}", style="yellow", markup=False),
+            TextColumn("{task.fields[last]}", style="dim", markup=False, table_column=Column(no_wrap=True)),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
             console=self._console,
         )
         self._progress.start()
@@ -158,13 +164,14 @@ class LiveView:
         self._tally.note(sample)
         if sample.outcome is not Outcome.OK:
             self.say(f"{sample.trial.cell.key}: {describe(sample)}")
+        phases = phases_of(sample)
         if self._progress is not None and self._task is not None:
             left = self._tally.left_ns
             self._progress.update(
                 self._task,
                 completed=self._tally.done,
                 left="" if left is None else f"{format_left(left)} left",
-                last=f"last {describe(sample)}" if sample.outcome is Outcome.OK else "",
+                last=f"last {format_ns(phases.e2e_ns)}" if phases is not None else "",
                 spoilt=self._tally.spoilt,
             )
 

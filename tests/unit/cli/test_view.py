@@ -184,7 +184,22 @@ def test_the_live_line_ends_with_cell_and_counts(live: LiveView, capsys: pytest.
     live.announce(make_trial(block=1, warmup=True))
     live.ended(make_sample())
     live.close()
-    assert "block 1 (warm-up): runc hello/alpine absent last 570 ms" in capsys.readouterr().err
+    assert "last 570 ms block 1 (warm-up): runc hello/alpine absent" in capsys.readouterr().err
+
+
+def test_on_a_narrow_terminal_progress_and_trouble_stay_and_the_cell_is_cut(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    narrow = LiveView()
+    narrow.begin(1000, 0)
+    narrow.announce(make_trial(block=1))
+    narrow.ended(make_sample(outcome=Outcome.EXITED))
+    narrow.close()
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.lstrip().startswith("1/1000")
+    assert "left" in last
+    assert "1 failed" in last
 
 
 def test_a_failure_leaves_a_line_above_the_live_one(live: LiveView, capsys: pytest.CaptureFixture[str]) -> None:
