@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _WIDE = 100  # columns from which on there is room for a bar
 _LEFT_WIDTH = len("59 min 59 s left")
+_OTHERS_WIDTH = len("1000/1000 59 min 59 s left 10 failed last 999 ms ") + 2  # what stands beside the cell's name
 
 
 class View(Protocol):
@@ -141,9 +142,9 @@ class LiveView:
             *([BarColumn(bar_width=20)] if self._console.width >= _WIDE else []),
             MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=len(f"{total}/{total}"))),
             TextColumn("{task.fields[left]}", style="cyan", table_column=Column(no_wrap=True, min_width=_LEFT_WIDTH)),
-            TextColumn("{task.fields[spoilt]}", style="yellow", markup=False),
+            TextColumn("{task.fields[spoilt]}", style="yellow", markup=False, table_column=Column(no_wrap=True)),
             TextColumn("{task.fields[last]}", style="dim", markup=False, table_column=Column(no_wrap=True)),
-            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
             console=self._console,
         )
         self._progress.start()
@@ -154,10 +155,9 @@ class LiveView:
         if self._progress is not None and self._task is not None:
             cell = trial.cell
             warmup = " (warm-up)" if trial.warmup else ""
-            self._progress.update(
-                self._task,
-                description=f"block {trial.block}{warmup}: {cell.runtime} {cell.workload}/{cell.variant} {cell.tier}",
-            )
+            named = f"block {trial.block}{warmup}: {cell.runtime} {cell.workload}/{cell.variant} {cell.tier}"
+            room = max(0, self._console.width - _OTHERS_WIDTH)
+            self._progress.update(self._task, description=named if len(named) <= room else f"{named[:room]}…")
 
     def ended(self, sample: Sample) -> None:
         """Move the bar; a failure also leaves a line."""
