@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -12,6 +13,11 @@ from hypothesis import HealthCheck, settings
 from coldstart.errors import TestbedError
 from coldstart.testbed import executables, lifecycle
 from coldstart.testbed.config import Testbed, TestbedConfig
+
+# Tests started in the background, or by nohup, ignore these, and so would all they start; some tests send them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for _number in (signal.SIGHUP, signal.SIGTERM):
+    signal.signal(_number, signal.SIG_DFL)
 
 # No test may fail because the machine was busy: neither an example's time nor that of making one is judged.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -101,6 +101,13 @@ def bases_option(function: Command) -> Command:
     return option(function)
 
 
+def source_option(text: str) -> Callable[[Command], Command]:
+    """Which source phases come from; ``text`` says what for."""
+    return click.option(
+        "--source", type=click.Choice(("auto", "trace", "proc", "engine")), default="auto", show_default=True, help=text
+    )
+
+
 def complete_run(ctx: click.Context, _param: click.Parameter, start: str) -> list[str]:
     """IDs of runs that begin so."""
     results = Path(ctx.params.get("results") or "results")

@@ -22,6 +22,7 @@ from coldstart.cli._options import (
     factor_options,
     parse_container_options,
     results_option,
+    source_option,
 )
 from coldstart.errors import (
     EXIT_INTERRUPTED,
@@ -63,13 +64,7 @@ _WITH_RESUME = {"resume", "budget", "source", "bases", "results", "as_json"}  # 
 @click.option("-w", "--warmup", type=int, metavar="N", help="Blocks before them that are left out.")
 @click.option("--timeout", metavar="TIME", help="How long one start may take to become ready, such as 30s.")
 @click.option("--budget", metavar="TIME", help="Begin no block that would not end within this time, such as 40m.")
-@click.option(
-    "--source",
-    type=click.Choice(("auto", "trace", "proc", "engine")),
-    default="auto",
-    show_default=True,
-    help="Where phases come from; auto: the kernel's trace where it can be had, else the next best.",
-)
+@source_option("Where phases come from; auto: the kernel's trace where it can be had, else the next best.")
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Of the random order.  [default: random, stored]")
 @container_options
 @bases_option

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from coldstart.cli._options import results_option
+from coldstart.cli._options import results_option, source_option
 from coldstart.errors import EXIT_INTERRUPTED, EXIT_REGRESSION, MissingExtraError, NothingMeasuredError, UsageError
 from coldstart.units import format_ns, parse_duration_ns
 
@@ -36,13 +36,7 @@ _MOST_NS = 10_000_000_000
 )
 @click.option("-n", "--runs", type=click.IntRange(1, 10_000), default=12, show_default=True, help="Starts of each arm.")
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Of the random order.  [default: random, stored]")
-@click.option(
-    "--source",
-    type=click.Choice(("auto", "trace", "proc", "engine")),
-    default="auto",
-    show_default=True,
-    help="Which source is put to the test.",
-)
+@source_option("Which source is put to the test.")
 @results_option
 @click.option("--json", "as_json", is_flag=True, help="The figures as one JSON object.")
 def command(runtimes: str, delays: str, runs: int, seed: int | None, source: str, results: Path, as_json: bool) -> None:

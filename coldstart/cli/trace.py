@@ -15,6 +15,7 @@ from coldstart.cli._options import (
     container_command,
     container_options,
     parse_container_options,
+    source_option,
 )
 from coldstart.errors import MissingExtraError, NothingMeasuredError, UsageError
 
@@ -33,13 +34,7 @@ _WORKLOAD, _VARIANT = "hello", "alpine"
 @click.option("--runtime", default="runc", show_default=True, metavar="NAME", help="The OCI runtime.")
 @click.option("--tier", default="absent", show_default=True, metavar="TIER", help="absent, cached or warm.")
 @click.option("--network", default="bridge", show_default=True, metavar="MODE", help="bridge, host or none.")
-@click.option(
-    "--source",
-    type=click.Choice(("auto", "trace", "proc", "engine")),
-    default="auto",
-    show_default=True,
-    help="Where phases come from.",
-)
+@source_option("Where phases come from.")
 @container_options
 @bases_option
 @click.option("--svg", type=click.Path(path_type=Path), metavar="FILE", help="Draw it there, too.")

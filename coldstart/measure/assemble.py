@@ -65,28 +65,19 @@ def start_spans(
     return tuple(spans)
 
 
-def _around_exec(instant: Instant, start: Timed[None], ready: Ready) -> tuple[Span, Span]:
+def _around_exec(instant: Instant, start: Timed[None], ready: Ready) -> tuple[Span, ...]:
     # A source that is late by more than readiness took would turn a phase negative: the boundary is clamped into the
     # window it must lie in, and its error says how far it may be off.
     exec_ns = min(max(instant.at_ns, start.start_ns), ready.at_ns)
-    moved_ns = abs(exec_ns - instant.at_ns)
-    return tuple(
-        Span(
-            phase=phase,
-            start_ns=start_ns,
-            end_ns=end_ns,
-            source=instant.source,
-            error_ns=instant.error_ns + moved_ns,
-            container=instant.container,
-        )
-        for phase, start_ns, end_ns in (
-            (Phase.INIT, start.start_ns, exec_ns),
-            (Phase.READINESS, exec_ns, ready.at_ns),
-        )
-    )  # type: ignore[return-value]  # two elements by construction
+    return _spans_of(
+        instant,
+        instant.error_ns + abs(exec_ns - instant.at_ns),
+        (Phase.INIT, start.start_ns, exec_ns),
+        (Phase.READINESS, exec_ns, ready.at_ns),
+    )
 
 
-def _around_listening(begun: Instant, instants: Sequence[Instant], ready: Ready) -> Sequence[Span]:
+def _around_listening(begun: Instant, instants: Sequence[Instant], ready: Ready) -> tuple[Span, ...]:
     """The leaves of readiness, where the source that saw the exec saw the socket listen too, and in between."""
     for instant in instants:
         if (
@@ -94,21 +85,28 @@ def _around_listening(begun: Instant, instants: Sequence[Instant], ready: Ready)
             and (instant.source, instant.container) == (begun.source, begun.container)
             and begun.at_ns <= instant.at_ns <= ready.at_ns
         ):
-            return tuple(
-                Span(
-                    phase=phase,
-                    start_ns=start_ns,
-                    end_ns=end_ns,
-                    source=instant.source,
-                    error_ns=instant.error_ns,
-                    container=instant.container,
-                )
-                for phase, start_ns, end_ns in (
-                    (Phase.APP_START, begun.at_ns, instant.at_ns),
-                    (Phase.RESPOND, instant.at_ns, ready.at_ns),
-                )
+            return _spans_of(
+                instant,
+                instant.error_ns,
+                (Phase.APP_START, begun.at_ns, instant.at_ns),
+                (Phase.RESPOND, instant.at_ns, ready.at_ns),
             )
     return ()
+
+
+def _spans_of(instant: Instant, error_ns: int, *parts: tuple[Phase, int, int]) -> tuple[Span, ...]:
+    """Spans that meet at an instant, as its source saw them."""
+    return tuple(
+        Span(
+            phase=phase,
+            start_ns=start_ns,
+            end_ns=end_ns,
+            source=instant.source,
+            error_ns=error_ns,
+            container=instant.container,
+        )
+        for phase, start_ns, end_ns in parts
+    )
 
 
 def profile(instants: Iterable[Instant]) -> str:

@@ -21,6 +21,10 @@ _MOVING = ("random/", "fs/dentry-state", "fs/file-nr", "fs/inode-nr", "fs/inode-
 _MOVING_ENDS = ("nf_conntrack_count",)
 
 
+# What a testbed runs; other people's commands come and go by themselves.
+_DAEMONS = ("dockerd", "docker-proxy", "docker-registry", "registry", "containerd", "slirp4netns", "runc", "crun")
+
+
 def take() -> tuple[str, ...]:
     """Every line of the snapshot, sorted within its kind."""
     return tuple(f"{kind}: {line}" for kind, lines in _kinds() for line in sorted(set(lines)))
@@ -101,7 +105,7 @@ def _processes() -> Iterator[str]:
             command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
         except OSError:
             continue
-        if any(word in command for word in ("dockerd", "containerd", "registry", "slirp4netns", "coldstart")):
+        if Path(command.partition(" ")[0]).name.startswith(_DAEMONS):
             yield command
 
 
