@@ -20,6 +20,8 @@ from coldstart.cli._options import (
 from coldstart.errors import MissingExtraError, NothingMeasuredError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from coldstart.model.experiment import Experiment
     from coldstart.model.sample import Sample
 
@@ -96,7 +98,7 @@ def _experiment(said: dict[str, Any]) -> Experiment:
     )
 
 
-def _start_once(experiment: Experiment, said: dict[str, Any], say: Any) -> Sample:
+def _start_once(experiment: Experiment, said: dict[str, Any], say: Callable[[str], None]) -> Sample:
     from coldstart.images.bases import BaseSource  # noqa: PLC0415  --help need not pay for it
     from coldstart.measure.session import measure  # noqa: PLC0415
     from coldstart.model.sample import Outcome  # noqa: PLC0415

@@ -17,7 +17,7 @@ from coldstart.errors import ColdstartError, EngineError
 from coldstart.model.probe import ProbeSpec
 from coldstart.probes.base import NotReady, Ready, poll
 
-_DUTY = 0.5  # without a pause the probe took a core: an app that computes became ready 8 to 30% later, with it 2 to 6%
+_DUTY = 0.5  # without a pause the probe would take a core away from the app it waits for
 
 
 def make(spec: ProbeSpec) -> ExecProbe:

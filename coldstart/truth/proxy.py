@@ -103,10 +103,10 @@ class DelayProxy:
 
     async def _answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while piece := await reader.read(_PIECE_BYTES):
-            writer.write(piece)
-            await writer.drain()
             if self.throttle_bytes_s is not None:
                 await asyncio.sleep(len(piece) / self.throttle_bytes_s)
+            writer.write(piece)
+            await writer.drain()
         writer.close()
 
     async def _hold_if_told(self, piece: bytes) -> None:

@@ -155,7 +155,9 @@ def test_a_killed_engine_is_told_by_status_and_repaired_by_up(config: TestbedCon
     assert "is gone" in broken.problems[0]
 
 
-@pytest.mark.parametrize("step", ["making network namespaces", "starting the registry", "preparing storage"])
+@pytest.mark.parametrize(
+    "step", ["making network namespaces", "starting the registry", "preparing storage", "starting the engine"]
+)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_an_up_that_is_ended_midway_leaves_what_down_removes(
     config: TestbedConfig, step: str, number: signal.Signals

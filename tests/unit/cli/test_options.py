@@ -9,10 +9,12 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from coldstart.cli import run
 from coldstart.cli._options import PassThrough, container_command, container_options, parse_container_options
 from coldstart.errors import InputFileError, UsageError
 from coldstart.export.base import formats
 from coldstart.model.options import ContainerOptions
+from coldstart.runner import sources
 
 
 @click.command(cls=PassThrough)
@@ -153,3 +155,9 @@ def test_every_format_can_be_exported_by_a_run() -> None:
 
     options = {parameter.name for parameter in command.params}
     assert {f"export_{name}" for name in formats()} <= options
+
+
+def test_the_sources_that_can_be_asked_for_are_those_there_are() -> None:
+    option = next(param for param in run.command.params if param.name == "source")
+    assert isinstance(option.type, click.Choice)
+    assert tuple(option.type.choices) == sources.CHOICES
