@@ -14,15 +14,16 @@ from coldstart.errors import InvalidEnvironmentError, UnknownNameError
 from coldstart.images.build import ensure_images
 from coldstart.measure.bench import Bench, Subject
 from coldstart.model.host import HostFacts
+from coldstart.model.image import Image
 from coldstart.model.probe import ProbeSpec
 from coldstart.model.run import EngineFacts, RuntimeFacts
 from coldstart.runner.place import place_on, take_down
 from coldstart.runner.sources import choose
 from coldstart.testbed import executables, lifecycle
-from coldstart.testbed.config import TestbedConfig
+from coldstart.testbed.config import Medium, Testbed, TestbedConfig
 from coldstart.testbed.hold import hold
 from coldstart.testbed.host import host_facts
-from coldstart.truth.injectors import VARIANT, WORKLOAD, Toolbox, binary_of
+from coldstart.truth.injectors import SETTLE_NS, VARIANT, WORKLOAD, Toolbox, binary_of
 from coldstart.truth.proxy import DelayProxy
 from coldstart.truth.workbench import Workbench
 
@@ -68,19 +69,16 @@ def open_workbench(runtimes: tuple[str, ...], source: str, progress: Progress) -
         runtimes=toolbox.runtimes,
         tools=toolbox.folder,
     )
+    lifecycle.down(config.root, lambda _: None)  # what a killed selftest left
+    image, binary = _injectors(config, progress)
     with ExitStack() as stack:
-        lifecycle.down(config.root, lambda _: None)  # what a killed selftest left
-        testbed = lifecycle.up(config, progress)
-        stack.callback(take_down, config.root, progress)
-        stack.enter_context(hold(config.root, "selftest"))
+        testbed = stack.enter_context(_up(config, Medium.MEMORY, progress))
         place = place_on(testbed, config.cache, "docker", stack)
         if Capability.LAYER_LOG not in place.engine.capabilities:
             raise InvalidEnvironmentError("the engine's log cannot be read, so there is no download to recover.")
-        assert place.image_host is not None
-        (image,) = ensure_images(place.image_host, [(WORKLOAD, VARIANT)], progress, egress=place.egress)
-        toolbox.install(binary_of(place.image_host, image))
+        toolbox.install(binary)
         host, _, _ = testbed.registry_address.rpartition(":")
-        proxy = DelayProxy(f"{host}:{_PROXY_PORT}", testbed.registry_address)
+        proxy = DelayProxy(f"{host}:{_PROXY_PORT}", testbed.registry_address, SETTLE_NS)
         stack.enter_context(proxy.serving(testbed.registry_netns))
         image = msgspec.structs.replace(
             image, reference=image.reference.replace(testbed.registry_address, proxy.address, 1)
@@ -108,3 +106,26 @@ def open_workbench(runtimes: tuple[str, ...], source: str, progress: Progress) -
             engine=place.engine.facts(),
             runtimes=tuple(facts for facts in place.engine.runtimes() if facts.name in runtimes),
         )
+
+
+@contextmanager
+def _up(config: TestbedConfig, medium: Medium, progress: Progress) -> Iterator[Testbed]:
+    testbed = lifecycle.up(msgspec.structs.replace(config, medium=medium), progress)
+    try:
+        with hold(config.root, "selftest"):
+            yield testbed
+    finally:
+        take_down(config.root, progress)
+
+
+def _injectors(config: TestbedConfig, progress: Progress) -> tuple[Image, bytes]:
+    """The injectors' image, built if need be, and the binary in it.
+
+    On disk, for a compiler does not fit into a small board's memory; the starts then take place in memory, since what
+    a disk adds to one start and not to the next would hide a leak of milliseconds.
+    """
+    with ExitStack() as stack:
+        place = place_on(stack.enter_context(_up(config, Medium.DISK, progress)), config.cache, "docker", stack)
+        assert place.image_host is not None
+        (image,) = ensure_images(place.image_host, [(WORKLOAD, VARIANT)], progress, egress=place.egress)
+        return image, binary_of(place.image_host, image)

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -108,6 +109,13 @@ class Layout(msgspec.Struct, frozen=True):
         return self.run / "netns" / "registry"
 
 
+class Medium(StrEnum):
+    """What the engine's data are kept on: the disk under the testbed's root, or memory, which has no disk's noise."""
+
+    DISK = "disk"
+    MEMORY = "memory"
+
+
 class TestbedConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked of ``up``: only what was asked; defaults are decided where they are used.
 
@@ -121,6 +129,7 @@ class TestbedConfig(msgspec.Struct, frozen=True, kw_only=True):
     runtimes: dict[str, Path] = {}
     tools: Path | None = None
     data_root: Path | None = None
+    medium: Medium = Medium.DISK
     registry: str | None = None
 
     @classmethod

@@ -166,7 +166,7 @@ def _build(layout: Layout, config: TestbedConfig, found: dict[str, Path], path: 
         progress("starting the registry")
         registries.start(layout, config.registry_storage, found["registry"], path)
     progress("preparing storage for the engine")
-    storage = storages.prepare(layout, config.data_root)
+    storage = storages.prepare(layout, config.data_root, config.medium)
     progress(f"starting the engine on a {storage.description}")
     runtimes = executables.runtimes(config.runtimes, path)
     daemon.start(layout, data_root=storage.data_root, registry_address=address, runtimes=runtimes, path=path)

@@ -9,10 +9,11 @@ import msgspec
 
 from coldstart.errors import TestbedError
 from coldstart.testbed import block
-from coldstart.testbed.config import Layout
+from coldstart.testbed.config import Layout, Medium
 from coldstart.testbed.processes import TOOL, tag
 from coldstart.testbed.shell import run
 
+_MEMORY_BYTES = 512 * 1024**2  # at most, and only what is written; small boards have no more to lend
 _LOOP_FILE_BYTES = 12 * 1024**3  # sparse: it takes what the images take
 
 
@@ -25,7 +26,7 @@ class Storage(msgspec.Struct, frozen=True, kw_only=True):
     loop_mount: Path | None = None
 
 
-def prepare(layout: Layout, data_root: Path | None) -> Storage:
+def prepare(layout: Layout, data_root: Path | None, medium: Medium = Medium.DISK) -> Storage:
     """Make the data-root ready: the folder asked for as it is, else our own with a journal under it.
 
     Repeated removal and pull on ext4 without a journal slows down from one to the next, so there a loop file takes
@@ -33,6 +34,10 @@ def prepare(layout: Layout, data_root: Path | None) -> Storage:
     """
     folder = data_root or layout.data
     folder.mkdir(mode=0o711, exist_ok=True)
+    if medium is Medium.MEMORY:
+        options = f"size={_MEMORY_BYTES},mode=711"
+        run("mount", "-t", "tmpfs", "-o", options, "tmpfs", folder, tag=tag(layout, TOOL))
+        return Storage(data_root=folder, description="tmpfs")
     filesystem = block.filesystem_of(folder)
     words = f"directory on {filesystem or 'an unknown filesystem'}"
     if data_root is not None or filesystem is None or filesystem.journal is not False:

@@ -23,6 +23,13 @@ _SETTINGS = "inject.conf"
 _DECOMPRESSOR = "unpigz"
 _IN_CONTAINER = "/inject-stamps"
 
+SETTLE_NS = 20_000_000
+"""How long every injector waits in every arm, besides its delay; so the control arm's is a wait of this alone.
+
+What follows a wait finds an idler machine than what follows none, and is done sooner (an answer) or later (work that
+the kernel puts off while idle). Compared with no wait at all, that would show as an effect of the delay.
+"""
+
 BY_WRAPPER = (Phase.UNPACK, Phase.RUNTIME_CREATE, Phase.RUNTIME_START)
 BY_APP = {Phase.APP_START: "INJECT_APP_START_NS", Phase.RESPOND: "INJECT_RESPOND_NS"}
 
@@ -64,7 +71,11 @@ class Toolbox:
 
     def tell(self, arm: Arm) -> None:
         """Set the wrappers' delays for one trial, and forget earlier stamps."""
-        lines = [f"stamps {self._stamps}", *(f"real {name} {path}" for name, path in self._real.items())]
+        lines = [
+            f"stamps {self._stamps}",
+            f"settle {SETTLE_NS}",
+            *(f"real {name} {path}" for name, path in self._real.items()),
+        ]
         if arm.point in BY_WRAPPER:
             lines.append(f"delay {arm.point} {arm.delay_ns}")
         fresh = self.folder / f".{_SETTINGS}"
@@ -75,7 +86,7 @@ class Toolbox:
     def environment(self, arm: Arm) -> tuple[str, ...]:
         """What the app's container is told."""
         named = [f"{BY_APP[arm.point]}={arm.delay_ns}"] if arm.point in BY_APP else []
-        return (f"INJECT_STAMPS={_IN_CONTAINER}/{_STAMPS}", *named)
+        return (f"INJECT_STAMPS={_IN_CONTAINER}/{_STAMPS}", f"INJECT_SETTLE_NS={SETTLE_NS}", *named)
 
     @property
     def volume(self) -> str:

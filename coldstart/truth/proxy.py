@@ -12,20 +12,23 @@ from pathlib import Path
 from coldstart.engines.netns import inside
 from coldstart.model.sample import Phase
 from coldstart.model.truth import Stamp
+from coldstart.units import NS_PER_S
 
 _PIECE_BYTES = 65536
 _SLACK_S = 0.002  # asyncio wakes up late: the rest is waited out on the clock
 
 
 class DelayProxy:
-    """Forwards TCP connections to the registry; a GET of a blob waits ``delay_ns`` first.
+    """Forwards TCP connections to the registry; a GET of a blob waits ``delay_ns`` and then ``settle_ns`` first.
 
+    Only the delay is stamped: the other wait is the same with and without one (`coldstart.truth.injectors.SETTLE_NS`).
     ``throttle_bytes_s`` limits what a connection delivers; ``None`` for no limit. Runs in a thread of its own, its
     sockets in the registry's network namespace.
     """
 
-    def __init__(self, address: str, upstream: str) -> None:
+    def __init__(self, address: str, upstream: str, settle_ns: int = 0) -> None:
         self.address = address
+        self.settle_ns = settle_ns
         self._upstream = upstream
         self.delay_ns = 0
         self.held_digest = ""
@@ -111,12 +114,17 @@ class DelayProxy:
 
     async def _hold_if_told(self, piece: bytes) -> None:
         begin_ns = time.monotonic_ns()
-        if not (self.delay_ns and piece.startswith(b"GET ")):
+        if not self.held_digest or not piece.startswith(b"GET "):
             return
         if self.held_digest.encode() not in piece.partition(b"\r\n")[0]:
             return
-        end_ns = begin_ns + self.delay_ns
-        await asyncio.sleep(max(0.0, self.delay_ns / 1e9 - _SLACK_S))
-        while time.monotonic_ns() < end_ns:
-            await asyncio.sleep(0)
-        self._stamps.append(Stamp(phase=Phase.DOWNLOAD, start_ns=begin_ns, end_ns=time.monotonic_ns()))
+        if self.delay_ns:
+            await _until(begin_ns + self.delay_ns)
+            self._stamps.append(Stamp(phase=Phase.DOWNLOAD, start_ns=begin_ns, end_ns=time.monotonic_ns()))
+        await _until(time.monotonic_ns() + self.settle_ns)
+
+
+async def _until(end_ns: int) -> None:
+    await asyncio.sleep(max(0.0, (end_ns - time.monotonic_ns()) / NS_PER_S - _SLACK_S))
+    while time.monotonic_ns() < end_ns:
+        await asyncio.sleep(0)

@@ -5,8 +5,12 @@
 //	inject-RUNTIME   an OCI runtime: waits before "create" and before "start", then becomes the real one
 //	unpigz           a decompressor: runs the real one, then waits before it lets its output end
 //
-// As a server it is told by INJECT_APP_START_NS and INJECT_RESPOND_NS, and stamps into the file INJECT_STAMPS names.
-// Otherwise inject.conf beside the executable tells, a line each: "stamps FILE", "real NAME PATH", "delay PHASE NS".
+// As a server it is told by INJECT_APP_START_NS, INJECT_RESPOND_NS and INJECT_SETTLE_NS, and stamps into the file
+// INJECT_STAMPS names. Otherwise inject.conf beside the executable tells, a line each: "stamps FILE", "real NAME PATH",
+// "delay PHASE NS", "settle NS".
+//
+// Told of no delay, it still waits for as long as settling takes, and with a delay that much longer: what follows a
+// wait finds an idler machine than what follows none, which would show as an effect of the delay.
 //
 // It imports little, since what it takes to begin is time between a phase's beginning and its stamp.
 package main
@@ -33,6 +37,7 @@ type settings struct {
 	stamps string
 	real   string
 	delay  map[string]int64
+	settle int64
 }
 
 type stamp struct {
@@ -64,6 +69,8 @@ func serve() error {
 	if err := syscall.Bind(listener, &syscall.SockaddrInet4{Port: port}); err != nil {
 		return err
 	}
+	settleNs := number(os.Getenv("INJECT_SETTLE_NS"))
+	settle(settleNs)
 	waited := wait("app_start", number(os.Getenv("INJECT_APP_START_NS")), monotonicNs())
 	if err := syscall.Listen(listener, backlog); err != nil {
 		return err
@@ -75,8 +82,9 @@ func serve() error {
 		if err != nil {
 			return err
 		}
+		settle(settleNs)
 		waited = wait("respond", respondNs, monotonicNs())
-		respondNs = 0
+		respondNs, settleNs = 0, 0
 		answer(caller)
 		write(waited, stamps)
 	}
@@ -97,9 +105,12 @@ func become(name string) error {
 	for _, argument := range os.Args[1:] {
 		if argument == "create" || argument == "start" { // not for state, kill or delete
 			phase := "runtime_" + argument
-			if err := write(wait(phase, told.delay[phase], begunNs), told.stamps); err != nil {
+			waited := wait(phase, told.delay[phase], begunNs)
+			settled := monotonicNs() + told.settle // writing is part of it
+			if err := write(waited, told.stamps); err != nil {
 				return err
 			}
+			settle(settled - monotonicNs())
 			break
 		}
 	}
@@ -120,6 +131,7 @@ func decompress(name string) error {
 	if err != nil {
 		return err
 	}
+	settle(told.settle)
 	waited := wait("unpack", told.delay["unpack"], monotonicNs())
 	os.Stdout.Close()
 	if err := write(waited, told.stamps); err != nil {
@@ -148,6 +160,8 @@ func read(name string) (settings, error) {
 			told.real = words[2]
 		case words[0] == "delay" && len(words) == 3:
 			told.delay[words[1]] = number(words[2])
+		case words[0] == "settle" && len(words) == 2:
+			told.settle = number(words[1])
 		}
 	}
 	return told, nil
@@ -160,6 +174,10 @@ func wait(phase string, delayNs int64, begin int64) *stamp {
 	}
 	time.Sleep(time.Duration(begin + delayNs - monotonicNs()))
 	return &stamp{phase, begin, monotonicNs()}
+}
+
+func settle(forNs int64) {
+	time.Sleep(time.Duration(forNs))
 }
 
 func write(waited *stamp, path string) error {

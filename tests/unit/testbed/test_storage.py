@@ -9,7 +9,7 @@ import pytest
 from coldstart.errors import TestbedError
 from coldstart.testbed import block, storage
 from coldstart.testbed.block import Filesystem
-from coldstart.testbed.config import Layout
+from coldstart.testbed.config import Layout, Medium
 from coldstart.testbed.storage import Storage, prepare, release_loops
 
 
@@ -65,6 +65,14 @@ def test_our_own_folder_is_used_unless_it_surely_has_no_journal(
 def test_a_folder_that_was_asked_for_is_used_as_it_is(layout: Layout, tmp_path: Path) -> None:
     words = "directory on ext4 without a journal"
     assert prepare(layout, tmp_path / "asked") == Storage(data_root=tmp_path / "asked", description=words)
+
+
+def test_data_in_memory_are_on_a_tmpfs_of_bounded_size(layout: Layout, tools: Tools) -> None:
+    words = Storage(data_root=layout.data, description="tmpfs")
+    assert prepare(layout, None, Medium.MEMORY) == words
+    (mount,) = tools.ran
+    assert mount == f"mount -t tmpfs -o size={512 * 1024**2},mode=711 tmpfs {layout.data}"
+    assert tools.tags != {""}
 
 
 @pytest.mark.parametrize("there", [True, False])

@@ -8,7 +8,7 @@ import pytest
 
 from coldstart.model.sample import Phase
 from coldstart.model.truth import Arm, Stamp
-from coldstart.truth.injectors import Toolbox
+from coldstart.truth.injectors import SETTLE_NS, Toolbox
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_wrappers_are_told_by_the_file(toolbox: Toolbox, point: Phase) -> None:
     arm = Arm(runtime="runc", point=point, delay_ns=5)
     toolbox.tell(arm)
     assert told(toolbox, "delay") == [[str(point), "5"]]
-    assert len(toolbox.environment(arm)) == 1
+    assert toolbox.environment(arm) == toolbox.environment(Arm(runtime="runc"))
 
 
 @pytest.mark.parametrize(
@@ -69,12 +69,20 @@ def test_the_app_is_told_by_its_environment(toolbox: Toolbox, point: Phase, name
 def test_a_delay_of_the_proxy_is_told_to_nobody_here(toolbox: Toolbox) -> None:
     arm = Arm(runtime="runc", point=Phase.DOWNLOAD, delay_ns=5)
     toolbox.tell(arm)
-    assert (told(toolbox, "delay"), len(toolbox.environment(arm))) == ([], 1)
+    assert (told(toolbox, "delay"), toolbox.environment(arm)) == ([], toolbox.environment(Arm(runtime="runc")))
+
+
+@pytest.mark.parametrize("point", [None, Phase.DOWNLOAD, Phase.RUNTIME_CREATE, Phase.RESPOND])
+def test_every_arm_settles_for_as_long_as_the_control_arm(toolbox: Toolbox, point: Phase | None) -> None:
+    arm = Arm(runtime="runc", point=point, delay_ns=5)
+    toolbox.tell(arm)
+    assert told(toolbox, "settle") == [[str(SETTLE_NS)]]
+    assert f"INJECT_SETTLE_NS={SETTLE_NS}" in toolbox.environment(arm)
 
 
 def test_the_app_stamps_into_the_same_file_as_the_wrappers(toolbox: Toolbox) -> None:
     outside, inside = toolbox.volume.split(":")
-    (variable,) = toolbox.environment(Arm(runtime="runc"))
+    variable, *_ = toolbox.environment(Arm(runtime="runc"))
     stamps = Path(told(toolbox, "stamps")[0][0])
     assert (str(stamps.parent), variable) == (outside, f"INJECT_STAMPS={inside}/{stamps.name}")
 

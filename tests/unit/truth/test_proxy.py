@@ -71,6 +71,16 @@ def test_the_named_blob_is_held_back_for_the_time_told_and_stamped(proxy: DelayP
     assert begin_ns <= stamp.start_ns <= stamp.end_ns - 30 * MS <= end_ns - 30 * MS
 
 
+def test_the_named_blob_settles_unstamped_after_its_delay_and_without_one(proxy: DelayProxy) -> None:
+    proxy.settle_ns = 20 * MS
+    for delay_ns, stamped in ((0, 0), (10 * MS, 1)):
+        proxy.tell(HELD, delay_ns)
+        begin_ns = time.monotonic_ns()
+        get(proxy, f"/v2/x/blobs/{HELD}")
+        assert time.monotonic_ns() - begin_ns >= delay_ns + 20 * MS
+        assert len(proxy.stamps()) == stamped
+
+
 def test_other_requests_on_the_same_connection_are_not_held(proxy: DelayProxy) -> None:
     proxy.tell(HELD, 1 * MS)
     get(proxy, "/v2/", f"/v2/x/blobs/{HELD}", "/v2/x/blobs/sha256:" + "b" * 64)
