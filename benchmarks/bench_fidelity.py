@@ -20,7 +20,6 @@ import msgspec
 import numpy as np
 import pytest
 
-from benchmarks.harness import VIRTUAL, replay_rounds
 from coldstart.analyse.compare import paired_ratio
 from coldstart.analyse.estimate import median_interval
 from coldstart.analyse.recovery import injected_ns, judge
@@ -31,6 +30,7 @@ from coldstart.model.sample import Outcome, Phase, Sample, Source, Span
 from coldstart.model.timeline import covered_ns, phases_of
 from coldstart.model.truth import TruthTrial
 from coldstart.plan.schedule import new_seed
+from coldstart.pytest_plugin import VIRTUAL, replay_rounds
 from coldstart.runner.place import open_place
 from coldstart.runner.prepare import Prepared, prepare
 from coldstart.runner.truth import open_workbench

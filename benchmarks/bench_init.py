@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks.harness import VIRTUAL
+from coldstart.pytest_plugin import VIRTUAL
 
 if TYPE_CHECKING:
     from benchmarks.conftest import Replay

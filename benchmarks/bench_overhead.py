@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks.harness import VIRTUAL, measure_cells, replay_rounds
+from benchmarks.harness import measure_cells
 from coldstart.model.cell import Cell, Tier
 from coldstart.model.sample import Outcome
+from coldstart.pytest_plugin import VIRTUAL, replay_rounds
 from coldstart.store.reader import newest_run, open_run
 from coldstart.units import NS_PER_MS, NS_PER_S
 

@@ -18,10 +18,11 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.harness import Measured, measure_cells, replay_rounds
+from benchmarks.harness import Measured, measure_cells
 from coldstart.images.catalogue import catalogue
 from coldstart.model.cell import Cell, Tier
 from coldstart.model.timeline import phases_of
+from coldstart.pytest_plugin import replay_rounds
 from coldstart.testbed import executables
 
 WORKLOAD = "hello"
@@ -35,6 +36,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--cold-runs", type=int, default=10, metavar="N", help="Measured cold starts a row (default 10).")
     group.addoption("--truth-runs", type=int, default=20, metavar="N", help="Starts of each arm with a known delay.")
     group.addoption("--cost-pairs", type=int, default=400, metavar="N", help="Pairs of a traced and a plain start.")
+    group.addoption("--aa-pairs", type=int, default=200, metavar="N", help="Pairs of a start against itself, a cell.")
+    group.addoption(
+        "--ab-gates", type=int, default=10, metavar="N", help="Whole gates of a start against a slower one."
+    )
     group.addoption("--whole", action="store_true", help="Time scripts/bench from end to end, too.")
     group.addoption(
         "--cold-results", type=Path, default=Path("results"), metavar="DIR", help="Where the run is stored."

@@ -1,4 +1,4 @@
-"""What the harnesses share: a clock that shows what it is told, and cold starts of a given list of cells."""
+"""What the harnesses share: cold starts of a given list of cells."""
 
 from __future__ import annotations
 
@@ -6,56 +6,16 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from coldstart.cli._view import open_view
-from coldstart.measure.session import measure
-from coldstart.model.cell import Cell
+from coldstart.model.cell import Cell, Trial
 from coldstart.model.experiment import Experiment
 from coldstart.model.sample import Sample
-from coldstart.plan.schedule import block_of, new_seed
+from coldstart.plan.schedule import block_of
 from coldstart.runner.place import open_place
-from coldstart.runner.prepare import command_line, prepare
-from coldstart.store.run_id import new_run_id
-from coldstart.store.writer import RunWriter
-from coldstart.units import NS_PER_S
-
-if TYPE_CHECKING:
-    from pytest_benchmark.fixture import BenchmarkFixture
-
-
-class VirtualTimer:
-    """A timer for pytest-benchmark, in seconds, that moves only when told to."""
-
-    __name__ = "cold_start_phase"  # what pytest-benchmark's output calls it
-
-    def __init__(self) -> None:
-        self._now_ns = 0
-
-    def __call__(self) -> float:
-        """Seconds since the last `reset`."""
-        return self._now_ns / NS_PER_S
-
-    def advance(self, ns: int) -> None:
-        """Let ``ns`` pass."""
-        self._now_ns += ns
-
-    def reset(self) -> None:
-        """Back to 0, so that no digit of the next round is lost."""
-        self._now_ns = 0
-
-
-VIRTUAL = VirtualTimer()
-
-
-def replay_rounds(benchmark: BenchmarkFixture, values_ns: Sequence[int]) -> None:
-    """Make the values the benchmark's rounds; its timer has to be `VIRTUAL`."""
-    waiting = iter(values_ns)
-    benchmark.pedantic(  # type: ignore[no-untyped-call]
-        lambda: VIRTUAL.advance(next(waiting)), setup=VIRTUAL.reset, rounds=len(values_ns), iterations=1
-    )
+from coldstart.runner.prepare import prepare
+from coldstart.runner.recording import record_run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,24 +45,25 @@ def measure_cells(cells: Sequence[Cell], *, runs: int, results: Path) -> Measure
         open_place(experiment.engine, asked_for=False, purpose="benchmarks", progress=view.say) as place,
     ):
         prepared = stack.enter_context(closing(prepare(place, experiment, view.say, required_tiers=True)))
-        seed, now = new_seed(), datetime.now(UTC)
-        run_id = new_run_id(experiment.name, now, seed)
-        manifest = prepared.manifest(run_id=run_id, seed=seed, started_at=now, argv=command_line())
-        blocks = [block_of(experiment, cells, seed, block) for block in range(experiment.warmup + runs)]
         samples: list[Sample] = []
         untimed_ns: list[int] = []
-        with RunWriter.create(results, manifest) as writer:
-            view.begin(len(cells) * len(blocks), 0)
+        begun_ns = time.monotonic_ns()
+
+        def ended(sample: Sample) -> None:
+            nonlocal begun_ns
+            ended_ns = time.monotonic_ns()
+            untimed_ns.append(ended_ns - begun_ns - sample.harness.quiet_wait_ns - _timed_ns(sample))
+            samples.append(sample)
+            view.ended(sample)
             begun_ns = time.monotonic_ns()
-            for sample in measure(prepared.bench(run_id), blocks, announce=view.announce):
-                writer.append(sample)
-                ended_ns = time.monotonic_ns()
-                untimed_ns.append(ended_ns - begun_ns - sample.harness.quiet_wait_ns - _timed_ns(sample))
-                samples.append(sample)
-                view.ended(sample)
-                begun_ns = time.monotonic_ns()
+
+        def blocks_of(seed: int) -> list[tuple[Trial, ...]]:
+            return [block_of(experiment, cells, seed, block) for block in range(experiment.warmup + runs)]
+
+        view.begin(len(cells) * (experiment.warmup + runs), 0)
+        run = record_run(prepared, results, blocks_of=blocks_of, announce=view.announce, ended=ended)
     return Measured(
-        path=writer.path,
+        path=run.path,
         samples=tuple(samples),
         untimed_ns=tuple(untimed_ns),
         digests={key: image.digest or image.image_id for key, image in prepared.images.items()},

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pandas as pd
@@ -12,13 +14,15 @@ import pandas as pd
 from coldstart.analyse import frames
 from coldstart.analyse.judging import Judgement, judge_images, judge_ratio, judge_times
 from coldstart.discovery import catalogue_dir
-from coldstart.errors import InputFileError, UnknownNameError
+from coldstart.errors import InputFileError, UnknownNameError, UsageError
 from coldstart.model.image import Image
 from coldstart.model.target import Publication, Statistic, Target, Verdict
+from coldstart.units import parse_bytes, parse_duration_ns
 
 TIME_METRICS = frozenset(frames.PHASE_COLUMNS)
 SIZE_METRICS = frozenset({"compressed_bytes", "unpacked_bytes", "binary_bytes"})
 OTHER_METRICS = frozenset({"memory_bytes"})  # no source of this version sees the memory of processes
+_PERCENT = re.compile(r"[0-9]+(?:\.[0-9]+)?\s*%")
 _SIZES = (Statistic.SIZE, Statistic.SIZE_RATIO)
 _RATIOS = (Statistic.RATIO, Statistic.SIZE_RATIO)
 
@@ -56,7 +60,9 @@ def read_targets(path: Path) -> Publication:
         InputFileError: unreadable, not TOML, an unknown or missing key, a claim that contradicts itself.
     """
     try:
-        publication = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Publication)
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        _read_units(path, table)
+        publication = msgspec.convert(table, Publication)
     except OSError as error:
         raise InputFileError(path, f"cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
@@ -110,6 +116,34 @@ def _judge_one(target: Target, frame: pd.DataFrame, images: Sequence[Image]) -> 
         note = f"no source of this run observes {target.metric}"
         return (Judgement(target=target, verdict=Verdict.NOT_MEASURED, note=note),)
     return judge_ratio(target, frame) if target.statistic is Statistic.RATIO else judge_times(target, frame)
+
+
+def _read_units(path: Path, table: dict[str, Any]) -> None:
+    """Turn limits with a unit (``"500ms"``, ``"60m"``, ``"75%"``) into ns, bytes and plain ratios, in place.
+
+    Raises:
+        InputFileError: a unit that is none, or that does not go with the metric.
+    """
+    found = table.get("target")
+    targets = [target for target in found if isinstance(target, dict)] if isinstance(found, list) else []
+    for number, target in enumerate(targets):
+        limit = target.get("limit")
+        if not isinstance(limit, str):
+            continue
+        metric, statistic = str(target.get("metric")), str(target.get("statistic"))
+        try:
+            target["limit"] = _with_unit(limit, metric, is_ratio=statistic in {str(one) for one in _RATIOS})
+        except UsageError as error:
+            where = f"{path}: target[{number}] {target.get('id')!r}: limit"
+            raise InputFileError(where, str(error)) from error
+
+
+def _with_unit(limit: str, metric: str, *, is_ratio: bool) -> float:
+    if is_ratio:
+        if not _PERCENT.fullmatch(limit.strip()):
+            raise UsageError(f"{limit!r} is not a share: write a ratio such as 0.75, or 75%.")
+        return float(limit.strip().removesuffix("%")) / 100
+    return float(parse_duration_ns(limit) if metric.endswith("_ns") else parse_bytes(limit))
 
 
 def _check(where: str, target: Target) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from statistics import median
 
@@ -15,8 +14,6 @@ from coldstart.model.timeline import HEADLINES, phases_of
 from coldstart.plan.schedule import cells
 from coldstart.store.reader import StoredRun
 from coldstart.units import format_ns
-
-_PLAIN_WIDTH = 140  # columns, where the output is no terminal
 
 
 class CellLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,15 +77,13 @@ def render(lines: Sequence[CellLine]) -> str:
 
 
 def _print_analysed(run: StoredRun) -> None:
-    from rich.console import Console  # noqa: PLC0415  a small board has not got pandas, and need not wait for it
-
+    from coldstart.cli._console import stdout_console  # noqa: PLC0415  a board without pandas need not wait for it
     from coldstart.report.content import analyse  # noqa: PLC0415
     from coldstart.report.terminal import print_summary  # noqa: PLC0415
     from coldstart.store.frames import tidy  # noqa: PLC0415
 
     content = analyse(run.manifest, tidy(run))
-    console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
-    print_summary(console, content.cells, content.targets)
+    print_summary(stdout_console(), content.cells, content.targets)
 
 
 def _line(cell: Cell, samples: Sequence[Sample]) -> CellLine:

@@ -20,10 +20,10 @@ from coldstart.cli._options import (
     container_options,
     export_options,
     factor_options,
-    parse_container_options,
     results_option,
     source_option,
 )
+from coldstart.cli._overrides import parse_overrides
 from coldstart.errors import (
     EXIT_INTERRUPTED,
     EngineUnreachableError,
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from coldstart.model.cell import Trial
     from coldstart.model.experiment import Experiment
     from coldstart.model.sample import Sample
-    from coldstart.plan.overrides import Overrides
     from coldstart.runner.place import Place
     from coldstart.runner.prepare import Prepared
     from coldstart.store.writer import RunWriter
@@ -164,7 +163,7 @@ def _new(name: str | None, said: dict[str, Any]) -> _Task:
     from coldstart.plan.overrides import ad_hoc, narrow  # noqa: PLC0415
     from coldstart.plan.schedule import new_seed  # noqa: PLC0415
 
-    overrides = _overrides(said)
+    overrides = parse_overrides(said)
     if name is None and said["image"] is not None:
         experiment = ad_hoc(said["image"], overrides.ready, overrides)
     else:
@@ -193,6 +192,8 @@ def _resumed(name: str | None, said: dict[str, Any]) -> _Task:
         raise UsageError(f"--resume goes on with a run as it was begun: leave out {', '.join(others)}.")
     path = find_run(said["resume"], said["results"])
     manifest = read_manifest(path).manifest
+    if manifest.comparison is not None:
+        raise UsageError(f"{path} compares two contenders, side by side: it cannot be gone on with. Repeat the gate.")
     return _Task(
         experiment=manifest.experiment,
         seed=manifest.seed,
@@ -202,30 +203,6 @@ def _resumed(name: str | None, said: dict[str, Any]) -> _Task:
         engine_named=manifest.engine.where == "user",
         platform=manifest.images[0].platform if manifest.experiment.image is not None else None,
         resume=path,
-    )
-
-
-def _overrides(said: dict[str, Any]) -> Overrides:
-    from coldstart.model.probe import ProbeSpec  # noqa: PLC0415  --help need not pay for it
-    from coldstart.plan.levels import parse_levels, parse_networks, parse_tiers  # noqa: PLC0415
-    from coldstart.plan.overrides import Overrides  # noqa: PLC0415
-
-    def levels(factor: str) -> tuple[str, ...] | None:
-        return None if said[factor] is None else parse_levels(factor, said[factor])
-
-    return Overrides(
-        engine=levels("engine"),
-        runtime=levels("runtime"),
-        workload=levels("workload"),
-        variant=levels("variant"),
-        tier=None if said["tier"] is None else parse_tiers(said["tier"]),
-        network=None if said["network"] is None else parse_networks(said["network"]),
-        runs=said["runs"],
-        warmup=said["warmup"],
-        ready=None if said["ready"] is None else ProbeSpec.parse(said["ready"]),
-        timeout_ns=None if said["timeout"] is None else parse_duration_ns(said["timeout"]),
-        options=parse_container_options(said, container_command()),
-        image=said["image"],
     )
 
 

@@ -13,7 +13,7 @@ from coldstart.engines.base import Engine
 from coldstart.model.cell import Cell
 from coldstart.model.image import Image
 from coldstart.model.options import ContainerOptions
-from coldstart.model.sample import Conditions
+from coldstart.model.sample import Conditions, SentinelReading
 from coldstart.probes.base import Probe
 from coldstart.trace.base import SpanSource
 
@@ -73,6 +73,9 @@ class Surroundings(Protocol):
 
     def resident_bytes(self, paths: Sequence[Path]) -> int:
         """Bytes of their files that are in memory."""
+
+    def sentinel(self) -> SentinelReading:
+        """Do a fixed piece of work, and tell how long it took."""
 
     def open_meters(self) -> Callable[[], Conditions]:
         """Read the machine's meters; the returned call reads them again and gives the conditions between."""

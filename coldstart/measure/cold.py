@@ -31,15 +31,15 @@ def unprovable(tier: Tier, engine: Engine) -> str | None:
 class ColdKeeper:
     """Keeps each image as cold as the next trial wants it, and remembers what that did."""
 
-    def __init__(self, bench: Bench, start_once: Callable[[Cell], None]) -> None:
+    def __init__(self, bench: Bench) -> None:
         self._engine = bench.engine
         self._surroundings = bench.surroundings
         self._blobs = bench.blobs
-        self._start_once = start_once
         self._warm_starts: dict[tuple[str, str], int] = {}
+        self._layers: dict[str, frozenset[str]] = {}
 
-    def prepare(self, cell: Cell, image: Image) -> ColdProof:
-        """Bring the tier about; what can be proved before the start.
+    def prepare(self, cell: Cell, image: Image, start_once: Callable[[Cell], None]) -> ColdProof:
+        """Bring the tier about; what can be proved before the start. ``start_once`` is for a tier that needs a start.
 
         Raises:
             TrialFailure: `Outcome.NOT_COLD` with what is missing, or why the image cannot be had.
@@ -50,7 +50,7 @@ class ColdKeeper:
         if cell.tier is Tier.CACHED:
             return self._prepare_cached(image)
         if self._warm_starts.get((image.image_id, cell.runtime), 0) == 0:
-            self._start_once(cell)
+            start_once(cell)
             self.started(cell, image)
         return ColdProof(
             tier=cell.tier,
@@ -62,6 +62,7 @@ class ColdKeeper:
     def started(self, cell: Cell, image: Image) -> None:
         """A container of this image was started: its pages, and the runtime's for it, are in memory now."""
         key = (image.image_id, cell.runtime)
+        self._layers[image.image_id] = frozenset(layer.diff_id for layer in image.layers)
         self._warm_starts[key] = self._warm_starts.get(key, 0) + 1
 
     def watch(self) -> BlobWatch:
@@ -73,8 +74,7 @@ class ColdKeeper:
             self._engine.remove_image(image)
         except EngineError as error:
             raise TrialFailure(Outcome.NOT_COLD, str(error)) from error
-        # Removing it takes its neighbours along where they share layers: nothing is known to be warm any more.
-        self._warm_starts = {key: n for key, n in self._warm_starts.items() if key[0] != image.image_id}
+        self._forget(image)
         present = self._engine.has_image(image)
         if present:
             raise TrialFailure(Outcome.NOT_COLD, f"{image.reference} is still in the engine after its removal")
@@ -83,7 +83,7 @@ class ColdKeeper:
 
     def _prepare_cached(self, image: Image) -> ColdProof:
         paths: tuple[Path, ...] = self._engine.layer_paths(image)
-        self._warm_starts = {key: n for key, n in self._warm_starts.items() if key[0] != image.image_id}
+        self._forget(image)
         self._surroundings.evict(paths)
         resident_bytes = self._surroundings.resident_bytes(paths)
         if resident_bytes > 0:
@@ -95,11 +95,17 @@ class ColdKeeper:
     def _ensure_present(self, image: Image) -> None:
         if self._engine.has_image(image):
             return
-        self._warm_starts = {key: n for key, n in self._warm_starts.items() if key[0] != image.image_id}
+        self._forget(image)
         try:
             self._engine.pull(image)
         except EngineError as error:
             raise TrialFailure(Outcome.PULL_FAILED, str(error)) from error
+
+    def _forget(self, image: Image) -> None:
+        """The image's layers went, or their pages did: neither it nor another that shares one is warm any more."""
+        gone = {layer.diff_id for layer in image.layers}
+        cold = {image.image_id, *(name for name, layers in self._layers.items() if layers & gone)}
+        self._warm_starts = {key: n for key, n in self._warm_starts.items() if key[0] not in cold}
 
     def _proof_source(self) -> str:
         return REGISTRY_LOG if self._blobs is not None else ENGINE_API

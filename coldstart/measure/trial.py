@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
@@ -15,7 +15,7 @@ from coldstart.measure.assemble import between, profile, read_clock, request_spa
 from coldstart.measure.bench import Bench, Subject
 from coldstart.measure.cold import ColdKeeper, doubt
 from coldstart.measure.failure import TrialFailure
-from coldstart.model.cell import Cell, Tier, Trial
+from coldstart.model.cell import Cell, Side, Tier, Trial
 from coldstart.model.sample import ColdProof, Conditions, Harness, Outcome, Sample
 from coldstart.probes.base import NotReady, Probe, Ready, options_with
 from coldstart.trace.base import Observation, TrialWindow
@@ -33,12 +33,16 @@ class _Started(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stage:
-    """Runs trials on a bench, one after the other; it remembers what is warm."""
+    """Runs trials on a bench, one after the other; it remembers what is warm.
 
-    def __init__(self, bench: Bench) -> None:
+    ``sides`` are benches of the same engine and surroundings, for trials of that side; what is warm is known to all.
+    """
+
+    def __init__(self, bench: Bench, sides: Mapping[Side, Bench] | None = None) -> None:
         self._bench = bench
+        self._sides = sides or {}
         self._engine = bench.engine
-        self._cold = ColdKeeper(bench, self._discarded_start)
+        self._cold = ColdKeeper(bench)
 
     def run(self, trial: Trial) -> Sample:
         """One trial. Whatever the engine or the container does becomes the sample's outcome.
@@ -46,31 +50,37 @@ class Stage:
         Raises:
             EngineUnreachableError: the engine is gone for good: it does not answer the teardown either.
         """
-        return _TrialRun(self._bench, self._cold, trial).run()
+        bench = self._bench if trial.side is None else self._sides.get(trial.side, self._bench)
 
-    def _discarded_start(self, cell: Cell) -> None:
+        def start_once(cell: Cell) -> None:
+            self._discarded_start(bench, cell)
+
+        return _TrialRun(bench, self._cold, trial, start_once).run()
+
+    def _discarded_start(self, bench: Bench, cell: Cell) -> None:
         """Start a cell's container until it is ready, and forget about it.
 
         Raises:
             TrialFailure: it does not start; a container that starts and then fails has warmed its pages all the same.
         """
-        subject = self._bench.subject(cell)
+        subject = bench.subject(cell)
         with contextlib.ExitStack() as stack:
             probe = stack.enter_context(contextlib.closing(subject.new_probe()))
-            created = stack.enter_context(_container(self._engine, _spec(self._bench, cell, subject, probe)))
+            created = stack.enter_context(_container(self._engine, _spec(bench, cell, subject, probe)))
             probe.arm(self._engine, created.value)
             try:
                 self._engine.start(created.value)
             except EngineError as error:
                 raise TrialFailure(Outcome.START_FAILED, f"in the discarded start: {error}") from error
             with contextlib.suppress(EngineError):
-                probe.wait(self._engine, created.value, time.monotonic_ns() + self._bench.timeout_ns)
+                probe.wait(self._engine, created.value, time.monotonic_ns() + bench.timeout_ns)
 
 
 class _TrialRun:
-    def __init__(self, bench: Bench, cold: ColdKeeper, trial: Trial) -> None:
+    def __init__(self, bench: Bench, cold: ColdKeeper, trial: Trial, start_once: Callable[[Cell], None]) -> None:
         self._bench = bench
         self._cold = cold
+        self._start_once = start_once
         self._trial = trial
         self._cell = trial.cell
         self._subject = bench.subject(trial.cell)
@@ -106,7 +116,7 @@ class _TrialRun:
     def _prepare(self) -> None:
         begin_ns = time.monotonic_ns()
         try:
-            self._proof = self._cold.prepare(self._cell, self._subject.image)
+            self._proof = self._cold.prepare(self._cell, self._subject.image, self._start_once)
             self._bench.surroundings.settle()
         except EngineUnreachableError:
             raise

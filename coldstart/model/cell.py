@@ -44,10 +44,35 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
         return (self.workload, self.variant)
 
 
+class Side(StrEnum):
+    """Which of two contenders a start belongs to, where two are measured against one another."""
+
+    BASELINE = "baseline"
+    CANDIDATE = "candidate"
+
+
+class CellPair(msgspec.Struct, frozen=True, kw_only=True):
+    """A cell of the baseline, and the one of the candidate that is held against it."""
+
+    baseline: Cell
+    candidate: Cell
+
+    @property
+    def key(self) -> str:
+        """The pair's name in tables and messages: the cell's, with what differs as ``a→b``."""
+        names = zip(self.baseline.key.split("/"), self.candidate.key.split("/"), strict=True)
+        return "/".join(a if a == b else f"{a}→{b}" for a, b in names)
+
+    def of(self, side: Side) -> Cell:
+        """That side's cell."""
+        return self.baseline if side is Side.BASELINE else self.candidate
+
+
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """One planned start: its place in the schedule and its treatment.
 
-    ``attempt`` counts from 0; a trial that was not cold or not quiet is tried again within its block.
+    ``attempt`` counts from 0; a trial that was not cold or not quiet is tried again within its block. ``side`` is set
+    where two contenders are compared, which may be the same cell (an A/A comparison).
     """
 
     block: int
@@ -55,3 +80,4 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     cell: Cell
     attempt: int = 0
     warmup: bool = False
+    side: Side | None = None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from coldstart.model.cell import CellPair
 from coldstart.model.experiment import Experiment
 from coldstart.model.host import HostFacts
 from coldstart.model.image import Image
+from coldstart.model.rule import Rule
 
 SCHEMA_VERSION = 1
 
@@ -51,6 +53,18 @@ class SourceFacts(msgspec.Struct, frozen=True, kw_only=True):
     bias: str
 
 
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """Two contenders in one run: the baseline is the run's own experiment, ``candidate`` the other one's.
+
+    ``pairs`` are the cells held against one another; each block starts both cells of each pair, one after the other.
+    ``rule`` is what was asked of them; ``None`` where nothing is to be judged (calibration).
+    """
+
+    candidate: Experiment
+    pairs: tuple[CellPair, ...]
+    rule: Rule | None = None
+
+
 class RunManifest(msgspec.Struct, frozen=True, kw_only=True):
     """``run.json``: written once, before the first trial; ``argv`` is the command as typed."""
 
@@ -68,3 +82,4 @@ class RunManifest(msgspec.Struct, frozen=True, kw_only=True):
     registry: RegistryFacts
     sources: tuple[SourceFacts, ...]
     notes: tuple[str, ...] = ()
+    comparison: Comparison | None = None

@@ -120,6 +120,13 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     frequency_mhz: float | None = None
 
 
+class SentinelReading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How long a fixed piece of CPU work and a fixed write took, in ns; ``None`` where nothing could be written."""
+
+    cpu_ns: int
+    io_ns: int | None = None
+
+
 class ProcessUse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one process took until it ended, or until it was looked at where it lives on.
 
@@ -164,7 +171,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``source`` is the profile the phases are drawn from (``engine``, ``proc``, ``trace``), ``fallback`` why that is not
     the best one of the run. ``bytes_received``, ``layers_unpacked`` and the like are counters of this trial; ``uses``
-    what processes took; ``output_tail`` is kept of trials that failed.
+    what processes took; ``output_tail`` is kept of trials that failed. ``sentinel`` was read before the first trial of
+    a block, in a quiet window of its own.
     """
 
     run_id: str
@@ -186,3 +194,4 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     harness: Harness = Harness()
     exit_code: int | None = None
     output_tail: str | None = None
+    sentinel: SentinelReading | None = None

@@ -44,16 +44,17 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """One claim of a publication.
 
     ``limit`` is an upper bound: ns for times, bytes for memory, a plain ratio (0.75 = 25% less) for ratios;
-    ``against`` is the denominator of a ratio. ``verdict = false`` shows figures beside the claim and judges nothing.
+    ``against`` is the denominator of a ratio. ``verdict = false`` shows figures beside the claim and judges nothing. In
+    a file a limit may have its unit: ``"500ms"``, ``"60m"``, ``"75%"``.
     """
 
     id: str
-    section: str
+    section: str = ""
     claim: str
     metric: str
     statistic: Statistic
     limit: float
-    applies_to: Conditions
+    applies_to: Conditions = Conditions()
     against: Conditions | None = None
     verdict: bool = True
     unstated: str = ""
@@ -63,5 +64,5 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """A targets file: the claims of one publication, in its order; ``about`` says what the claims' words are."""
 
     title: str
-    about: str
+    about: str = ""
     target: tuple[Target, ...]

@@ -9,6 +9,8 @@ from pathlib import Path
 import msgspec
 
 from coldstart import __version__
+from coldstart.report.calibration import calibration_section, summary
+from coldstart.report.comparison import verdict_section
 from coldstart.report.conditions import condition_sections
 from coldstart.report.content import Content
 from coldstart.report.document import Document, Paragraph, Part, Picture, Section
@@ -78,8 +80,20 @@ def _part(content: Content, pictures: tuple[Picture, ...], starts: tuple[Picture
             f"{manifest.engine.version}, {manifest.registry.link}: {len(content.cells)} cells, "
             f"n = {count_text(summary.ok for summary in timed)} starts a cell."
         ),
-        sections=(*result_sections(content, pictures), *_waterfalls(starts), *condition_sections(content)),
+        sections=(
+            *_gate(content),
+            *result_sections(content, pictures),
+            *_waterfalls(starts),
+            *([] if content.calibration is None else [calibration_section(content.calibration)]),
+            *condition_sections(content),
+        ),
     )
+
+
+def _gate(content: Content) -> tuple[Section, ...]:
+    if content.verdict is None:
+        return ()
+    return (verdict_section(content.verdict, None if content.calibration is None else summary(content.calibration)),)
 
 
 def _waterfalls(starts: tuple[Picture, ...]) -> tuple[Section, ...]:

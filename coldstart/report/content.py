@@ -5,11 +5,13 @@ from __future__ import annotations
 import msgspec
 import pandas as pd
 
+from coldstart.analyse.calibration import Calibration
 from coldstart.analyse.cells import CellSummary, summarise
 from coldstart.analyse.contrasts import FactorRatio, Ranking, factor_ratios, rank
 from coldstart.analyse.quality import Quality, assess
 from coldstart.analyse.resources import PartUse, part_uses
 from coldstart.analyse.targets import Overview, judge, load_targets, overviews
+from coldstart.analyse.verdict import Verdict, conclude
 from coldstart.model.cell import Tier
 from coldstart.model.run import RunManifest
 from coldstart.model.sample import Sample
@@ -20,7 +22,10 @@ FACTORS = ("runtime", "variant")
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):
-    """A run's records and what the analyses make of them; ``repaired`` tells of a torn last line."""
+    """A run's records and what the analyses make of them; ``repaired`` tells of a torn last line.
+
+    ``verdict`` is a gate's; ``calibration`` the error rates of this kind of machine, where they are known.
+    """
 
     manifest: RunManifest
     repaired: str | None
@@ -33,6 +38,8 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     resources: tuple[PartUse, ...]
     samples: tuple[Sample, ...]
     labels: Labels
+    verdict: Verdict | None = None
+    calibration: Calibration | None = None
 
     @property
     def tiers(self) -> tuple[Tier, ...]:
@@ -46,7 +53,11 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def analyse(
-    manifest: RunManifest, frame: pd.DataFrame, repaired: str | None = None, samples: tuple[Sample, ...] = ()
+    manifest: RunManifest,
+    frame: pd.DataFrame,
+    repaired: str | None = None,
+    samples: tuple[Sample, ...] = (),
+    calibration: Calibration | None = None,
 ) -> Content:
     """Run every analysis over a tidy frame; ``samples`` are the records it was made of, for the waterfalls.
 
@@ -55,6 +66,7 @@ def analyse(
         InputFileError: a targets file is not valid.
     """
     cells = summarise(frame)
+    is_gate = manifest.comparison is not None and manifest.comparison.rule is not None
     targets: list[Target] = [target for name in manifest.experiment.targets for target in load_targets(name).target]
     return Content(
         manifest=manifest,
@@ -68,4 +80,6 @@ def analyse(
         resources=part_uses(frame),
         samples=samples,
         labels=Labels(summary.cell for summary in cells),
+        verdict=conclude(manifest, frame) if is_gate else None,
+        calibration=calibration,
     )

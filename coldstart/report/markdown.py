@@ -34,6 +34,13 @@ def render_markdown(document: Document) -> str:
     return "\n".join(lines)
 
 
+def render_section(section: Section) -> str:
+    """One section by itself, without figures: for a job's summary."""
+    document = Document(title=section.title, version="", parts=())
+    part = Part(name="", title="", subtitle="", sections=())
+    return "\n".join(_section(document, part, section))
+
+
 def escape(text: str) -> str:
     """Text that Markdown shows as it is: nothing in it is markup, HTML or a link."""
     safe = clean(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from coldstart.report import document
 from coldstart.report.claims import conditions_text, limit_text, range_text, verdict_mark
-from coldstart.report.document import Tone, clean
+from coldstart.report.document import Notice, Paragraph, Section, Tone, clean
 from coldstart.report.labels import Labels, percent_text, time_text
 
 if TYPE_CHECKING:
@@ -27,6 +28,35 @@ def print_summary(console: Console, cells: Sequence[CellSummary], targets: Seque
     console.print(cells_table(cells))
     if targets:
         console.print(targets_table(targets))
+
+
+def print_section(console: Console, section: Section) -> None:
+    """Print a section of a report: its tables, notices and paragraphs, without figures."""
+    for block in section.blocks:
+        match block:
+            case document.Table():
+                console.print(_table(block))
+            case Notice():
+                console.print(Text(clean(block.text), style="bold"))
+            case Paragraph():
+                console.print(Text(clean(block.text)))
+            case _:
+                pass  # figures, and text to copy, are for pages
+
+
+def _table(block: document.Table) -> Table:
+    table = Table(title=block.caption, title_justify="left")
+    for number, name in enumerate(block.header):
+        table.add_column(name, justify="right" if number in block.numeric else "left", overflow="fold")
+    for row in block.rows:
+        table.add_row(*(_cell_text(cell) for cell in row))
+    return table
+
+
+def _cell_text(cell: document.TableCell) -> Text:
+    if isinstance(cell, document.Mark):
+        return Text(clean(cell.text), style=_STYLES[cell.tone])
+    return Text(clean(cell))
 
 
 def cells_table(cells: Sequence[CellSummary]) -> Table:

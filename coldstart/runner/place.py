@@ -146,7 +146,7 @@ def place_on(testbed: Testbed, cache: Path, name: str, stack: ExitStack) -> Plac
             )
         )
     )
-    surroundings = Surroundings(testbed.data_root, testbed.registry_storage)
+    surroundings = Surroundings(testbed.data_root, testbed.registry_storage, scratch=testbed.data_root)
     return Place(
         engine=engine,
         surroundings=surroundings,

@@ -101,12 +101,14 @@ def prepare(
     bases: BaseSource = BaseSource.AUTO,
     platform: str | None = None,
     source: str = AUTO,
+    chosen: Chosen | None = None,
 ) -> Prepared:
     """Check the experiment against the place and make its images.
 
     A tier that cannot be proved here is left out, which ``progress`` is told; with ``required_tiers`` it is an error,
     and so it is if none remains. ``platform`` chooses one of an ad hoc image's; ``source`` is one of
-    `coldstart.runner.sources.CHOICES`.
+    `coldstart.runner.sources.CHOICES`. With ``chosen``, the instruments of another experiment on this place, no others
+    are opened.
 
     Raises:
         UnknownNameError: a level that is not there, with the nearest name.
@@ -124,7 +126,8 @@ def prepare(
     _check_probes(experiment, workloads)
     experiment, images = _images(place, experiment, progress, bases, platform)
     experiment = _provable(place, experiment, images, progress, required=required_tiers)
-    return Prepared(experiment=experiment, place=place, images=images, chosen=choose(place.engine, source, progress))
+    instruments = choose(place.engine, source, progress) if chosen is None else chosen
+    return Prepared(experiment=experiment, place=place, images=images, chosen=instruments)
 
 
 def differences(begun: RunManifest, now: RunManifest) -> tuple[str, ...]:

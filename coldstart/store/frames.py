@@ -76,25 +76,29 @@ COLUMNS: dict[str, str] = {
     "fallback": _TEXT,
     "exit_code": _INTEGER,
     "attempt": _INTEGER,
+    "side": _TEXT,
+    "sentinel_cpu_ns": _INTEGER,
+    "sentinel_io_ns": _INTEGER,
     "warmup": _FLAG,
 }
 """The table's columns, in order, each with its pandas dtype: nullable but for the flag, which is always known."""
 
 
-def rows(run: StoredRun) -> Iterator[dict[str, Any]]:
+def rows(run: StoredRun, profile: str | None = None) -> Iterator[dict[str, Any]]:
     """One dict a sample, in measured order, with exactly `COLUMNS`; ``None`` where nothing was observed.
 
     Phases are those of the trial's first container, and are observed for ``ok`` samples only. Where some trials had to
     do with a weaker source than others, all are drawn from that one, and ``source`` says so: rows can be compared.
+    ``profile`` asks for one of `coldstart.model.timeline.PROFILES`, to compare with another run that has no better.
     """
     images = {(image.workload, image.variant): image for image in run.manifest.images}
-    profile = common_profile(run.samples)
+    profile = profile or common_profile(run.samples)
     for sample in run.samples:
         yield _row(sample, images.get(sample.trial.cell.image_key), profile)
 
 
-def tidy(run: StoredRun) -> pd.DataFrame:
-    """The rows as a frame with the dtypes of `COLUMNS`.
+def tidy(run: StoredRun, profile: str | None = None) -> pd.DataFrame:
+    """The rows as a frame with the dtypes of `COLUMNS`; ``profile`` as for `rows`.
 
     Raises:
         MissingExtraError: pandas is not installed.
@@ -106,7 +110,7 @@ def tidy(run: StoredRun) -> pd.DataFrame:
         raise MissingExtraError("a table of a run's samples", "report") from error
 
     # By way of objects: a detour through float64 would round nanoseconds above 2^53.
-    table = pd.DataFrame(list(rows(run)), columns=list(COLUMNS), dtype=object)
+    table = pd.DataFrame(list(rows(run, profile)), columns=list(COLUMNS), dtype=object)
     try:
         return table.astype(COLUMNS)
     except OverflowError as error:
@@ -152,6 +156,9 @@ def _row(sample: Sample, image: Image | None, profile: str | None) -> dict[str, 
         "fallback": sample.fallback,
         "exit_code": sample.exit_code,
         "attempt": trial.attempt,
+        "side": trial.side and trial.side.value,
+        "sentinel_cpu_ns": sample.sentinel and sample.sentinel.cpu_ns,
+        "sentinel_io_ns": sample.sentinel and sample.sentinel.io_ns,
         "warmup": trial.warmup,
     }
 

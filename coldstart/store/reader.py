@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from coldstart.errors import CorruptRunError, InputFileError, UsageError
-from coldstart.model.cell import Cell
+from coldstart.model.cell import Cell, Side
 from coldstart.model.run import SCHEMA_VERSION, RunManifest
 from coldstart.model.sample import Sample
 from coldstart.model.timeline import phases_of
@@ -137,7 +137,7 @@ def read_samples(run_dir: Path, run_id: str, steps: Sequence[Migration] = ()) ->
     tail = lines.pop()  # empty where the last line is whole
     decode = _decoder(steps)
     samples: list[Sample] = []
-    first_line: dict[tuple[int, Cell, int], int] = {}
+    first_line: dict[tuple[int, Cell, int, Side | None], int] = {}
     good_bytes = 0
     for number, line in enumerate([*lines, tail] if tail else lines, start=1):
         where = f"{path}:{number}"
@@ -149,7 +149,7 @@ def read_samples(run_dir: Path, run_id: str, steps: Sequence[Migration] = ()) ->
             repaired = f"{where}: the last line was torn by a crash ({len(line)} bytes); its trial was left out"
             return SampleFile(tuple(samples), good_bytes, repaired)
         _check(sample, run_id, where)
-        trial = (sample.trial.block, sample.trial.cell, sample.trial.attempt)
+        trial = (sample.trial.block, sample.trial.cell, sample.trial.attempt, sample.trial.side)
         if trial in first_line:
             raise CorruptRunError(where, f"repeats the trial of line {first_line[trial]}.", _REMOVE_LINE)
         first_line[trial] = number

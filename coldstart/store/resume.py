@@ -30,7 +30,7 @@ def remaining(run: StoredRun, blocks: Iterable[tuple[Trial, ...]], *, max_attemp
 def _rest_of(run: StoredRun, block: tuple[Trial, ...], max_attempts: int) -> tuple[Trial, ...]:
     """Replay the block: its trials in order, spoilt ones again at its end."""
     outcomes = {
-        (sample.trial.cell, sample.trial.attempt): sample.outcome
+        (sample.trial.cell, sample.trial.side, sample.trial.attempt): sample.outcome
         for sample in run.samples
         if sample.trial.block == block[0].block
     }
@@ -38,7 +38,7 @@ def _rest_of(run: StoredRun, block: tuple[Trial, ...], max_attempts: int) -> tup
     left: list[Trial] = []
     while waiting:
         trial = waiting.popleft()
-        outcome = outcomes.get((trial.cell, trial.attempt))
+        outcome = outcomes.get((trial.cell, trial.side, trial.attempt))
         if outcome is None:
             left.append(trial)
             continue

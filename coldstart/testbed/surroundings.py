@@ -9,12 +9,13 @@ from pathlib import Path
 
 from coldstart.errors import TestbedError
 from coldstart.model.image import Image
-from coldstart.model.sample import Conditions
+from coldstart.model.sample import Conditions, SentinelReading
 from coldstart.testbed import pagecache
 from coldstart.testbed.block import disk_of
 from coldstart.testbed.conditions import conditions, read_meters
 from coldstart.testbed.quiet import QuietWait, wait_until_quiet
 from coldstart.testbed.registry import blob_path
+from coldstart.testbed.sentinel import read_sentinel
 
 _READ_BYTES = 1 << 20
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -23,8 +24,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class Surroundings:
     """This machine, with the engine's storage and the registry's where they are ours to see."""
 
-    def __init__(self, data_root: Path | None, registry_storage: Path | None) -> None:
+    def __init__(self, data_root: Path | None, registry_storage: Path | None, scratch: Path | None = None) -> None:
+        """``scratch`` is a folder on the engine's storage that is ours to write to."""
         self._data_root = data_root
+        self._scratch = scratch
         self._registry_storage = registry_storage
         self._disk = None if data_root is None else disk_of(data_root)
 
@@ -77,6 +80,10 @@ class Surroundings:
     def resident_bytes(self, paths: Sequence[Path]) -> int:
         """Bytes of their files that are in memory."""
         return pagecache.resident_bytes(paths)
+
+    def sentinel(self) -> SentinelReading:
+        """Do the fixed piece of work, and tell how long it took."""
+        return read_sentinel(self._scratch)
 
     def open_meters(self) -> Callable[[], Conditions]:
         """Read the meters now; the returned call reads them again and gives what happened between."""

@@ -34,6 +34,7 @@ class DelayProxy:
         self.held_digest = ""
         self.throttle_bytes_s: float | None = None
         self._stamps: list[Stamp] = []
+        self._open: set[asyncio.Task[None]] = set()  # the loop itself keeps no hold of a task that waits
 
     def tell(self, digest: str, delay_ns: int) -> None:
         """Hold the blob back by so much from now on, and forget earlier stamps."""
@@ -85,6 +86,10 @@ class DelayProxy:
             self._started.set()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)
         host, _, port = self._upstream.rpartition(":")
         with contextlib.suppress(OSError, asyncio.CancelledError):
             first = await reader.read(_PIECE_BYTES)

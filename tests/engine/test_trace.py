@@ -11,6 +11,7 @@ import itertools
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ import docker
 import msgspec
 import pytest
 
+from coldstart.engines.base import ContainerSpec, Timed
 from coldstart.images.bases import BaseSource, ensure_base
+from coldstart.measure.assemble import between, read_clock
 from coldstart.measure.trial import Stage
 from coldstart.model.cell import Network, Tier
 from coldstart.model.image import Image
@@ -33,7 +36,7 @@ from coldstart.store.reader import newest_run, open_run
 from coldstart.testbed import lifecycle
 from coldstart.testbed.config import Testbed, TestbedConfig
 from coldstart.trace import tracefs
-from coldstart.trace.base import WatchingUnavailableError
+from coldstart.trace.base import InstantKind, TrialWindow, WatchingUnavailableError
 from tests.engine.command_line import Cli
 from tests.unit.factories import MS, make_experiment, make_trial
 from tests.unit.measure.conftest import Machine
@@ -356,3 +359,67 @@ def test_another_engine_that_pulls_and_starts_the_same_meanwhile_is_not_taken_fo
         assert is_within(only(sample, Phase.NETWORK_HOOK), only(sample, Phase.RUNTIME_CREATE))
         check_unpack(sample, [layer.digest for layer in image.layers])
         assert image.blob_bytes <= (sample.bytes_received or 0) < 1.1 * image.blob_bytes  # as read, with its headers
+
+
+def test_containers_started_at_once_are_told_apart(testbed: Testbed) -> None:
+    """Two of each runtime: every one has its own shim, calls of its runtime, network hook and entrypoint."""
+    runtimes = RUNTIMES * 2
+    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
+        patch.setenv("COLDSTART_STATE_DIR", str(testbed.root))
+        place = stack.enter_context(
+            open_place(("docker",), asked_for=False, purpose="test of sources", progress=lambda _: None)
+        )
+        experiment = make_experiment(name="trace", runtime=RUNTIMES, tier=(Tier.WARM,))
+        prepared = stack.enter_context(contextlib.closing(prepare(place, experiment, lambda _: None, source="trace")))
+        ((_, image),) = prepared.images.items()
+        created = []
+        for runtime in runtimes:
+            spec = ContainerSpec(image=image, runtime=runtime, network=Network.BRIDGE)
+            created.append(place.engine.create(spec).value)
+            stack.callback(place.engine.remove_container, created[-1])
+        source = prepared.chosen.sources[0]
+        clock = read_clock()
+        source.begin()
+        starts = started_at_once(testbed, created)
+        states = tuple(place.engine.state(container) for container in created)
+        seen = source.end(
+            TrialWindow(
+                image=image, clock=between(clock, read_clock()), pull=None, starts=starts, states=states, port=8080
+            )
+        )
+    assert seen.lost is None
+    assert max(start.start_ns for start in starts) < min(start.end_ns for start in starts)  # they do overlap
+    for number, start in enumerate(starts):
+        own = [span for span in seen.spans if span.container == number]
+        for phase in (Phase.INIT_SHIM, Phase.RUNTIME_CREATE, Phase.NETWORK_HOOK, Phase.RUNTIME_START):
+            (span,) = (span for span in own if span.phase is phase)
+            assert start.start_ns <= span.start_ns < span.end_ns <= start.end_ns
+        (entered,) = (
+            instant
+            for instant in seen.instants
+            if (instant.container, instant.kind) == (number, InstantKind.ENTRYPOINT_EXEC)
+        )
+        (runtime_start,) = (span for span in own if span.phase is Phase.RUNTIME_START)
+        assert runtime_start.start_ns <= entered.at_ns <= start.end_ns + 100 * MS
+    names = {(use.container, use.name) for use in seen.uses if use.role == "runtime_create"}
+    assert names == set(enumerate(runtimes))
+
+
+def started_at_once(bed: Testbed, containers: list[str]) -> tuple[Timed[None], ...]:
+    """Start them all, each by a thread and a connection of its own, that wait for one another."""
+    together = threading.Barrier(len(containers))
+    found: dict[str, Timed[None]] = {}
+
+    def start(container: str) -> None:
+        with contextlib.closing(docker.APIClient(base_url=bed.docker_host, version="auto")) as client:
+            together.wait()
+            begin_ns = time.monotonic_ns()
+            client.start(container)
+            found[container] = Timed(begin_ns, time.monotonic_ns(), None)
+
+    threads = [threading.Thread(target=start, args=(container,)) for container in containers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return tuple(found[container] for container in containers)

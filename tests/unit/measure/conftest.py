@@ -15,7 +15,7 @@ from coldstart.measure.bench import Bench, Subject
 from coldstart.model.cell import Cell, Tier
 from coldstart.model.image import Image, Layer
 from coldstart.model.probe import ProbeSpec
-from coldstart.model.sample import Conditions
+from coldstart.model.sample import Conditions, SentinelReading
 from coldstart.trace.engine_api import EngineApi
 from coldstart.trace.engine_log import EngineLog
 from tests.unit.factories import make_cell, make_image
@@ -55,6 +55,10 @@ class Machine:
 
     def resident_bytes(self, paths: Sequence[Path]) -> int:  # noqa: ARG002  the answer is the test's
         return self.left_in_memory_bytes
+
+    def sentinel(self) -> SentinelReading:
+        """Always as quick."""
+        return SentinelReading(cpu_ns=1, io_ns=1)
 
     def open_meters(self) -> Callable[[], Conditions]:
         return lambda: Conditions(cpu_psi_us=3)

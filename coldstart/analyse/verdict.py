@@ -1,0 +1,150 @@
+"""A whole comparison, concluded: the rule's verdict, what moved, the hard limits, and whether to believe it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+import msgspec
+import pandas as pd
+
+from coldstart.analyse.contamination import Contamination, examine
+from coldstart.analyse.contest import PhaseEffect, moved_phase, phase_effects, series_of
+from coldstart.analyse.counters import CounterCheck, Limit, check_counters
+from coldstart.analyse.gate import Call, Decision, judge, overall
+from coldstart.errors import EXIT_ENVIRONMENT, EXIT_INCONCLUSIVE, EXIT_OK, EXIT_REGRESSION
+from coldstart.model.image import Image
+from coldstart.model.rule import Rule
+from coldstart.model.run import RunManifest
+
+
+class Outcome(StrEnum):
+    """How a gate ends."""
+
+    OK = "ok"
+    REGRESSION = "regression"
+    INCONCLUSIVE = "inconclusive"
+    CONTAMINATED = "contaminated"
+    INVALID = "invalid"
+
+
+EXIT_CODES = {
+    Outcome.OK: EXIT_OK,
+    Outcome.REGRESSION: EXIT_REGRESSION,
+    Outcome.INCONCLUSIVE: EXIT_INCONCLUSIVE,
+    Outcome.CONTAMINATED: EXIT_ENVIRONMENT,
+    Outcome.INVALID: EXIT_ENVIRONMENT,
+}
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """``outcome`` and, in a sentence each, ``reasons``; everything it was made of.
+
+    ``moved`` names for each regressed pair the phase that grew most. ``blocks`` were begun, ``attempts`` starts made,
+    ``failed`` of them failures and ``requeued`` not cold or not quiet: all are counted, and none is averaged.
+    """
+
+    run_id: str
+    outcome: Outcome
+    reasons: tuple[str, ...]
+    rule: Rule
+    decisions: tuple[Decision, ...]
+    effects: tuple[PhaseEffect, ...]
+    moved: dict[str, PhaseEffect]
+    counters: tuple[CounterCheck, ...]
+    contamination: Contamination
+    source: str
+    blocks: int
+    attempts: int
+    failed: int
+    requeued: int
+
+
+def conclude(manifest: RunManifest, frame: pd.DataFrame, limits: Sequence[Limit] = ()) -> Verdict:
+    """The verdict of a stored comparison.
+
+    A hard limit that is passed is a regression whatever the times are: counters have no noise. Failures of the
+    candidate stand in a disturbed run too; every other verdict of a contaminated run is *contaminated*.
+
+    Raises:
+        ValueError: the run compares nothing.
+    """
+    if manifest.comparison is None or manifest.comparison.rule is None:
+        raise ValueError(f"run {manifest.run_id} has no two contenders to judge")
+    rule, pairs = manifest.comparison.rule, manifest.comparison.pairs
+    decisions = judge(series_of(frame, pairs, rule), rule)
+    effects = phase_effects(frame, pairs)
+    counters = check_counters(images_of(manifest), tuple(limits))
+    contamination = examine(frame)
+    outcome, reasons = _outcome(decisions, counters, contamination)
+    regressed = {decision.name for decision in decisions if decision.call is Call.REGRESSION}
+    moved = {pair.key: phase for pair in pairs if (phase := moved_phase(effects, pair)) and pair.key in regressed}
+    timed = int((frame["outcome"] == "ok").sum())
+    return Verdict(
+        run_id=manifest.run_id,
+        outcome=outcome,
+        reasons=reasons,
+        rule=rule,
+        decisions=decisions,
+        effects=effects,
+        moved=moved,
+        counters=counters,
+        contamination=contamination,
+        source=", ".join(sorted({str(source) for source in frame["source"]})),
+        blocks=int(frame["block"].nunique()),
+        attempts=len(frame),
+        failed=len(frame) - timed - contamination.requeued,
+        requeued=contamination.requeued,
+    )
+
+
+def _outcome(
+    decisions: Sequence[Decision], counters: Sequence[CounterCheck], contamination: Contamination
+) -> tuple[Outcome, tuple[str, ...]]:
+    call = overall(decisions)
+    called = _with(decisions, call)
+    reasons = tuple(f"{decision.name}: {decision.reason}" for decision in called) or ("nothing was compared",)
+    hard = _passed_limits(counters)
+    found: tuple[tuple[Outcome, Sequence[str]], ...] = (
+        (Outcome.REGRESSION, [*hard, *(reasons if call is Call.REGRESSION else ())] if hard else ()),
+        (Outcome.REGRESSION, _failures(called) if call is Call.REGRESSION else ()),
+        (Outcome.INVALID, reasons if call is Call.INVALID else ()),
+        (Outcome.CONTAMINATED, contamination.reasons),
+        (Outcome.INVALID, () if call is Call.REGRESSION else _unknown(decisions, counters)),
+        (Outcome(call.value), reasons),
+    )
+    return next((outcome, tuple(why)) for outcome, why in found if why)
+
+
+def _passed_limits(counters: Sequence[CounterCheck]) -> list[str]:
+    return [
+        f"{check.image}: {check.text(check.candidate)} {check.what}, limit {check.text(check.bound)}"
+        for check in counters
+        if check.passed is False
+    ]
+
+
+def _failures(called: Sequence[Decision]) -> list[str]:
+    return [f"{decision.name}: {decision.reason}" for decision in called if decision.candidate_failed]
+
+
+def _unknown(decisions: Sequence[Decision], counters: Sequence[CounterCheck]) -> list[str]:
+    """What has no answer at all, which is never a pass."""
+    empty = [f"{decision.name}: no block has both sides timed" for decision in decisions if decision.n == 0]
+    return empty + [f"{check.image}: {check.what} are not known here" for check in counters if check.passed is None]
+
+
+def _with(decisions: Sequence[Decision], call: Call) -> list[Decision]:
+    return [decision for decision in decisions if decision.call is call]
+
+
+def images_of(manifest: RunManifest) -> dict[str, tuple[Image, Image]]:
+    """For hard limits: the images of each pair, by the pair's names; a pair that differs in no image has one name."""
+    assert manifest.comparison is not None
+    known = {(image.workload, image.variant): image for image in manifest.images}
+    found: dict[str, tuple[Image, Image]] = {}
+    for pair in manifest.comparison.pairs:
+        ours, theirs = known[pair.baseline.image_key], known[pair.candidate.image_key]
+        name = "/".join(pair.baseline.image_key)
+        found[name if ours == theirs else f"{name} → {'/'.join(pair.candidate.image_key)}"] = (ours, theirs)
+    return found

@@ -1,0 +1,254 @@
+"""Cold starts in other people's test suites: the ``coldstart`` fixture.
+
+::
+
+    def test_cold_start(coldstart):
+        r = coldstart.measure(image="app:pr", runtime="crun", ready="http:8080/health", runs=10)
+        assert r.ready.upper_ms < 500
+
+Where pytest-benchmark is installed, each test's first measurement is one of its benchmarks, a round a start: its JSON,
+storage, ``--benchmark-compare`` and ``--benchmark-compare-fail`` work as ever. Nothing of coldstart is imported before
+a test asks for the fixture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from coldstart.runner.place import Place
+    from coldstart.store.reader import StoredRun
+
+_NS_PER_S = 1_000_000_000
+_NS_PER_MS = 1_000_000
+_FEWEST = 6  # an interval of a median at 95 % needs as many
+
+
+class VirtualTimer:
+    """A timer for pytest-benchmark, in seconds, that moves only when told to."""
+
+    __name__ = "cold_start_phase"  # what pytest-benchmark's output calls it
+
+    def __init__(self) -> None:
+        self._now_ns = 0
+
+    def __call__(self) -> float:
+        """Seconds since the last `reset`."""
+        return self._now_ns / _NS_PER_S
+
+    def advance(self, ns: int) -> None:
+        """Let ``ns`` pass."""
+        self._now_ns += ns
+
+    def reset(self) -> None:
+        """Back to 0, so that no digit of the next round is lost."""
+        self._now_ns = 0
+
+
+VIRTUAL = VirtualTimer()
+
+
+def replay_rounds(benchmark: Any, values_ns: Sequence[int]) -> None:
+    """Make the values a benchmark's rounds; its timer has to be `VIRTUAL`."""
+    waiting = iter(values_ns)
+    benchmark.pedantic(lambda: VIRTUAL.advance(next(waiting)), setup=VIRTUAL.reset, rounds=len(values_ns), iterations=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """A phase's median over ``n`` starts in ms, with the bounds of its 95 % interval."""
+
+    median_ms: float
+    lower_ms: float
+    upper_ms: float
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What was measured. ``ready`` is end-to-end: from the first request to the first sign of readiness.
+
+    ``unpack`` lies inside ``pull`` and is ``None`` where no source tells it, as in a start that pulled nothing;
+    ``path`` is the run's folder, for ``coldstart report``.
+    """
+
+    ready: Timing
+    pull: Timing
+    unpack: Timing | None
+    create: Timing
+    init: Timing
+    readiness: Timing
+    path: Path
+
+
+class ColdStart:
+    """Measures images on this machine's engine: the testbed's, or the user's own."""
+
+    def __init__(self, results: Path, stack: ExitStack) -> None:
+        self._results = results
+        self._stack = stack
+        self._place: Place | None = None
+        self.fed: Any = None  # the benchmark that the next measurement becomes
+
+    def measure(  # noqa: PLR0913  what a start is said to be, by name
+        self,
+        image: str,
+        *,
+        ready: str,
+        runtime: str = "runc",
+        runs: int = 10,
+        tier: str = "warm",
+        network: str = "bridge",
+        env: Sequence[str] = (),
+        command: Sequence[str] = (),
+        timeout: str = "30s",
+    ) -> Result:
+        """Start ``image`` ``runs`` times in one cold tier, after one start that is left out, as ``coldstart run`` does.
+
+        ``image`` is a name, an archive or a registry's reference; ``ready`` a probe (``http:8080/``, ``log:TEXT``,
+        ``exit`` …); ``tier`` one of absent, cached, warm; ``env`` are ``NAME=value``.
+
+        Raises:
+            UsageError: something of this is not understood, or fewer than 6 runs: no interval could be made.
+            ColdstartError: the machine cannot do it; the message has the remedy.
+            AssertionError: a start failed. What failed is never a timing, nor silently left out.
+        """
+        from coldstart.errors import UsageError  # noqa: PLC0415  a suite that measures nothing pays nothing
+
+        if runs < _FEWEST:
+            raise UsageError(f"runs={runs}: an interval needs {_FEWEST} starts at least.")
+        run = self._recorded(
+            image,
+            ready=ready,
+            runtime=runtime,
+            runs=runs,
+            tier=tier,
+            network=network,
+            env=tuple(env),
+            command=tuple(command),
+            timeout=timeout,
+        )
+        return self._result(run)
+
+    def _recorded(self, image: str, **said: Any) -> StoredRun:
+        from coldstart.model.options import ContainerOptions  # noqa: PLC0415  as in measure
+        from coldstart.model.probe import ProbeSpec  # noqa: PLC0415
+        from coldstart.plan.levels import parse_networks, parse_tiers  # noqa: PLC0415
+        from coldstart.plan.overrides import Overrides, ad_hoc  # noqa: PLC0415
+        from coldstart.runner.place import open_place  # noqa: PLC0415
+        from coldstart.runner.prepare import prepare  # noqa: PLC0415
+        from coldstart.runner.recording import record_run  # noqa: PLC0415
+        from coldstart.units import parse_duration_ns  # noqa: PLC0415
+
+        overrides = Overrides(
+            runtime=(said["runtime"],),
+            tier=parse_tiers(said["tier"]),
+            network=parse_networks(said["network"]),
+            runs=said["runs"],
+            warmup=1,
+            timeout_ns=parse_duration_ns(said["timeout"]),
+            options=ContainerOptions(env=said["env"], command=said["command"]),
+        )
+        experiment = ad_hoc(image, ProbeSpec.parse(said["ready"]), overrides)
+        if self._place is None:
+            self._place = self._stack.enter_context(
+                open_place(experiment.engine, asked_for=True, purpose="pytest", progress=_say_nothing)
+            )
+        prepared = prepare(self._place, experiment, _say_nothing, required_tiers=True)
+        with closing(prepared):
+            return record_run(prepared, self._results)
+
+    def _result(self, run: StoredRun) -> Result:
+        from coldstart.model.sample import Outcome  # noqa: PLC0415  as in measure
+        from coldstart.model.timeline import common_profile, phases_of  # noqa: PLC0415
+
+        counted = [sample for sample in run.samples if not sample.trial.warmup]
+        failed = [s for s in counted if s.outcome is not Outcome.OK and not s.outcome.is_requeued]
+        if failed:
+            raise AssertionError(
+                f"{len(failed)} of {len(counted)} starts failed, {failed[-1].outcome}: {failed[-1].reason} ({run.path})"
+            )
+        profile = common_profile(counted)
+        phases = [found for sample in counted if (found := phases_of(sample, profile=profile)) is not None]
+        if len(phases) < _FEWEST:
+            spoilt = next(sample.reason for sample in reversed(counted) if sample.outcome is not Outcome.OK)
+            raise AssertionError(f"only {len(phases)} of {len(counted)} starts could be timed: {spoilt} ({run.path})")
+        e2e_ns = [one.e2e_ns for one in phases]
+        if self.fed is not None:
+            benchmark, self.fed = self.fed, None
+            benchmark.extra_info.update({"run": str(run.path), "source": profile or counted[0].source})
+            replay_rounds(benchmark, e2e_ns)
+        unpacks = [one.unpack_ns for one in phases if one.unpack_ns is not None]
+        return Result(
+            ready=_timing(e2e_ns),
+            pull=_timing([one.pull_ns for one in phases]),
+            unpack=_timing(unpacks) if len(unpacks) == len(phases) else None,
+            create=_timing([one.create_ns for one in phases]),
+            init=_timing([one.init_ns for one in phases]),
+            readiness=_timing([one.readiness_ns for one in phases]),
+            path=run.path,
+        )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where runs are kept."""
+    group = parser.getgroup("coldstart")
+    group.addoption(
+        "--coldstart-results",
+        type=Path,
+        default=None,
+        metavar="DIR",
+        help="Where the coldstart fixture keeps its runs (default: results, beside pytest's configuration).",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Make tests that measure benchmarks of pytest-benchmark's, if it is there: their timer is the samples'."""
+    if not config.pluginmanager.hasplugin("benchmark"):
+        return
+    for item in items:
+        names: list[str] = getattr(item, "fixturenames", [])
+        if "coldstart" in names and item.get_closest_marker("benchmark") is None:
+            item.add_marker(pytest.mark.benchmark(timer=VIRTUAL, group="cold start"))
+            if "benchmark" not in names:
+                names.append("benchmark")
+
+
+@pytest.fixture(scope="session")
+def _coldstart_session(request: pytest.FixtureRequest) -> Iterator[ColdStart]:
+    results = request.config.getoption("--coldstart-results") or request.config.rootpath / "results"
+    with ExitStack() as stack:
+        yield ColdStart(results, stack)
+
+
+@pytest.fixture
+def coldstart(_coldstart_session: ColdStart, request: pytest.FixtureRequest) -> ColdStart:
+    """Cold starts of images on this machine: see `ColdStart.measure`."""
+    has_benchmark = request.config.pluginmanager.hasplugin("benchmark")
+    _coldstart_session.fed = request.getfixturevalue("benchmark") if has_benchmark else None
+    return _coldstart_session
+
+
+def _timing(values_ns: Sequence[int]) -> Timing:
+    from coldstart.analyse.estimate import median_interval  # noqa: PLC0415  as in measure
+
+    found = median_interval(values_ns)
+    assert found.lower is not None
+    assert found.upper is not None
+    return Timing(
+        median_ms=found.value / _NS_PER_MS,
+        lower_ms=found.lower / _NS_PER_MS,
+        upper_ms=found.upper / _NS_PER_MS,
+        n=found.n,
+    )
+
+
+def _say_nothing(_text: str) -> None:
+    """Pytest shows what is asserted, and no progress."""

@@ -1,0 +1,146 @@
+"""A comparison of two contenders as blocks of text: for a terminal, a job's summary, or a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from coldstart.analyse.contest import PhaseEffect
+from coldstart.analyse.counters import CounterCheck
+from coldstart.analyse.estimate import Estimate
+from coldstart.analyse.gate import Call, Decision
+from coldstart.analyse.verdict import Outcome, Verdict
+from coldstart.report.document import Block, Mark, Notice, Paragraph, Section, Table, Tone
+from coldstart.report.labels import PHASE_NAMES, ratio_text
+from coldstart.units import format_ns
+
+_TONES: dict[str, Tone] = {
+    Outcome.OK: Tone.GOOD,
+    Outcome.REGRESSION: Tone.BAD,
+    Outcome.INCONCLUSIVE: Tone.WARN,
+    Outcome.CONTAMINATED: Tone.WARN,
+    Outcome.INVALID: Tone.BAD,
+}
+_HEADLINES: dict[str, str] = {
+    Outcome.OK: "not slower than is tolerated",
+    Outcome.REGRESSION: "regression",
+    Outcome.INCONCLUSIVE: "inconclusive",
+    Outcome.CONTAMINATED: "contaminated: the machine was disturbed, so nothing is concluded",
+    Outcome.INVALID: "nothing to conclude from",
+}
+
+
+def headline(verdict: Verdict) -> str:
+    """The verdict in a line: what it is, and the first reason for it."""
+    first = verdict.reasons[0] if verdict.reasons else ""
+    others = f" (and {len(verdict.reasons) - 1} more)" if len(verdict.reasons) > 1 else ""
+    return f"{_HEADLINES[verdict.outcome]}{f' — {first}' if first else ''}{others}"
+
+
+def verdict_section(verdict: Verdict, false_alarms: str | None = None) -> Section:
+    """Everything about one verdict; ``false_alarms`` tells how often this machine's gate is wrong, if that is known."""
+    rule = verdict.rule
+    blocks: list[Block] = [Notice(headline(verdict)), decisions_table(verdict)]
+    if verdict.counters:
+        blocks.append(counters_table(verdict.counters))
+    blocks.append(effects_table(verdict.effects))
+    level = 1 - 2 * rule.alpha_at_look
+    looks = ", ".join(str(look) for look in rule.looks)
+    blocks.append(
+        Paragraph(
+            f"Starts in {verdict.blocks} blocks, one of each side next to one another: {verdict.attempts} in all, "
+            f"{verdict.failed} failed, {verdict.requeued} repeated (not cold, not quiet). Source {verdict.source}. "
+            f"Paired signed-rank tests after {looks} pairs, one-sided at {rule.alpha_at_look:g} each: false alarms "
+            f"of a whole gate stay below {rule.alpha:g}. Intervals of the first table are at {level:.1%}, of phases at 95 %."
+        )
+    )
+    blocks.append(Paragraph(false_alarms or "How often this gate is wrong on this machine: coldstart calibrate tells."))
+    return Section(anchor="gate", title=f"Cold-start gate: {verdict.outcome}", blocks=tuple(blocks))
+
+
+def decisions_table(verdict: Verdict) -> Table:
+    """A row a question: which cell (and phase), how many pairs, how much slower, the call, and what moved."""
+    return Table(
+        caption="Candidate against baseline, end-to-end unless a phase is named",
+        header=("cell", "pairs", "candidate / baseline", "difference", "tolerated", "call", "moved most"),
+        numeric=frozenset({1, 2, 3, 4}),
+        rows=tuple(
+            (
+                decision.name,
+                str(decision.n),
+                ratio_text(decision.ratio),
+                shift_text(decision.shift_ns),
+                f"{decision.tolerated:+.1%}",
+                _mark(decision),
+                _moved(verdict.moved.get(decision.name)),
+            )
+            for decision in verdict.decisions
+        ),
+    )
+
+
+def counters_table(counters: Sequence[CounterCheck]) -> Table:
+    """A row a hard limit."""
+    words = {True: Mark("within", Tone.GOOD), False: Mark("over", Tone.BAD), None: Mark("not known", Tone.WARN)}
+    return Table(
+        caption="Hard limits: the same in every start",
+        header=("image", "what", "baseline", "candidate", "limit", ""),
+        numeric=frozenset({2, 3, 4}),
+        rows=tuple(
+            (
+                check.image,
+                check.what,
+                check.text(check.baseline),
+                check.text(check.candidate),
+                f"{check.text(check.bound)} ({check.limit})",
+                words[check.passed],
+            )
+            for check in counters
+        ),
+    )
+
+
+def effects_table(effects: Sequence[PhaseEffect]) -> Table:
+    """A row a phase of each pair of cells."""
+    kinds = {effect.paired for effect in effects}
+    kind = "paired by block" if kinds == {True} else "unpaired" if kinds == {False} else "paired and unpaired"
+    return Table(
+        caption=f"Phases, {kind}: medians, and what the second takes of the first",
+        header=("cell", "phase", "n", "first", "second", "ratio", "difference"),
+        numeric=frozenset({2, 3, 4, 5, 6}),
+        rows=tuple(
+            (
+                effect.pair.key,
+                PHASE_NAMES[effect.column],
+                str(effect.shift_ns.n),
+                format_ns(effect.baseline_ns),
+                format_ns(effect.candidate_ns),
+                ratio_text(effect.ratio),
+                shift_text(effect.shift_ns),
+            )
+            for effect in effects
+            if effect.baseline_ns or effect.candidate_ns
+        ),
+    )
+
+
+def shift_text(shift: Estimate | None) -> str:
+    """``+12.0 ms (+10.1 ms to +14.2 ms)``."""
+    if shift is None:
+        return "—"
+    if shift.lower is None or shift.upper is None:
+        return signed(shift.value)
+    return f"{signed(shift.value)} ({signed(shift.lower)} to {signed(shift.upper)})"
+
+
+def signed(value_ns: float) -> str:
+    """A difference with its sign."""
+    return f"{'-' if value_ns < 0 else '+'}{format_ns(abs(value_ns))}"
+
+
+def _mark(decision: Decision) -> Mark:
+    tones = {Call.OK: Tone.GOOD, Call.REGRESSION: Tone.BAD, Call.INCONCLUSIVE: Tone.WARN, Call.INVALID: Tone.BAD}
+    return Mark(decision.call.value, tones[decision.call])
+
+
+def _moved(effect: PhaseEffect | None) -> str:
+    return "" if effect is None else f"{PHASE_NAMES[effect.column]} by {signed(effect.shift_ns.value)}"
