@@ -31,7 +31,9 @@ tier = ["warm"]
 network = ["host"]
 """
 SLOW = PLAIN.replace("plain", "slow") + '[options]\nenv = ["INJECT_APP_START_NS=150000000"]\n'
-BROKEN = PLAIN.replace("plain", "broken") + '[options]\ncommand = ["/no-such-program"]\n'
+BROKEN = PLAIN.replace("plain", "broken").replace("runs = 10", 'runs = 10\ntimeout = "300ms"') + (
+    '[options]\nenv = ["INJECT_APP_START_NS=10000000000"]\n'
+)
 
 
 class Gate:
