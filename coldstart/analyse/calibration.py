@@ -123,6 +123,15 @@ def calibrate(
     )
 
 
+def merged(banks: Iterable[Bank]) -> list[Bank]:
+    """Banks of the same cell as one, pairs in the order of the banks."""
+    found: dict[str, Bank] = {}
+    for bank in banks:
+        before = found.get(bank.cell)
+        found[bank.cell] = bank if before is None else _joined(before, bank)
+    return list(found.values())
+
+
 def host_class(host: HostFacts) -> str:
     """A name for machines whose noise is alike: processor, CPUs, memory, filesystem and cgroup; safe in file names."""
     parts = (
@@ -191,6 +200,18 @@ def smallest_found(series: Series, rule: Rule, n: int) -> PowerPoint:
             found.append(max(0.0, float(np.expm1(short))))
     slowdown = float(np.quantile(found, POWER, method="higher")) if found else None
     return PowerPoint(n=n, slowdown=slowdown, windows=len(found))
+
+
+def _joined(first: Bank, second: Bank) -> Bank:
+    return Bank(
+        cell=first.cell,
+        baseline_ns=(*first.baseline_ns, *second.baseline_ns),
+        candidate_ns=(*first.candidate_ns, *second.candidate_ns),
+        floor_ns=max(first.floor_ns, second.floor_ns),
+        attempts=first.attempts + second.attempts,
+        requeued=first.requeued + second.requeued,
+        failed=first.failed + second.failed,
+    )
 
 
 def _rates(gates: int, regressions: int, inconclusive: int, median_pairs: float | None) -> Rates:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from coldstart.analyse import frames
-from coldstart.analyse.calibration import Bank
+from coldstart.analyse.calibration import Bank, merged
 from coldstart.analyse.compare import paired_ratio, paired_shift, unpaired_ratio, unpaired_shift
 from coldstart.analyse.estimate import Estimate
 from coldstart.analyse.gate import Series
@@ -197,26 +197,24 @@ def bank_of(runs: Sequence[tuple[RunManifest, pd.DataFrame]]) -> list[Bank]:
 
     Runs that compare nothing are passed over; cells come in the order they are first met.
     """
-    found: dict[str, list[tuple[Series, pd.DataFrame]]] = {}
-    for manifest, frame in runs:
-        if manifest.comparison is None:
-            continue
-        rows = frames.planned(frame)
-        for pair in manifest.comparison.pairs:
-            series = _series(_last_attempts(rows), pair, "e2e_ns", 0.0)
-            tried = pd.concat([_of(rows, pair, side) for side in Side])
-            found.setdefault(pair.key, []).append((series, tried))
-    return [_banked(name, parts) for name, parts in found.items()]
+    return merged(
+        _banked(frame, pair)
+        for manifest, frame in runs
+        if manifest.comparison is not None
+        for pair in manifest.comparison.pairs
+    )
 
 
-def _banked(name: str, parts: Sequence[tuple[Series, pd.DataFrame]]) -> Bank:
-    outcomes = [Outcome(outcome) for _, tried in parts for outcome in tried["outcome"]]
+def _banked(frame: pd.DataFrame, pair: CellPair) -> Bank:
+    rows = frames.planned(frame)
+    series = _series(_last_attempts(rows), pair, "e2e_ns", 0.0)
+    outcomes = [Outcome(outcome) for side in Side for outcome in _of(rows, pair, side)["outcome"]]
     requeued = sum(outcome.is_requeued for outcome in outcomes)
     return Bank(
-        cell=name,
-        baseline_ns=tuple(float(value) for series, _ in parts for value in series.baseline_ns),
-        candidate_ns=tuple(float(value) for series, _ in parts for value in series.candidate_ns),
-        floor_ns=max(series.floor_ns for series, _ in parts),
+        cell=pair.key,
+        baseline_ns=tuple(float(value) for value in series.baseline_ns),
+        candidate_ns=tuple(float(value) for value in series.candidate_ns),
+        floor_ns=series.floor_ns,
         attempts=len(outcomes),
         requeued=requeued,
         failed=sum(outcome is not Outcome.OK for outcome in outcomes) - requeued,
