@@ -215,10 +215,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     for item in items:
         names: list[str] = getattr(item, "fixturenames", [])
-        if "coldstart" in names and item.get_closest_marker("benchmark") is None:
+        if _asks_for_ours(item) and item.get_closest_marker("benchmark") is None:
             item.add_marker(pytest.mark.benchmark(timer=VIRTUAL, group="cold start"))
             if "benchmark" not in names:
                 names.append("benchmark")
+
+
+def _asks_for_ours(item: pytest.Item) -> bool:
+    """Whether ``coldstart`` is this module's fixture to the test: a suite may have one of its own by that name."""
+    definitions = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {}).get("coldstart", ())
+    return bool(definitions) and definitions[-1].func.__module__ == __name__
 
 
 @pytest.fixture(scope="session")

@@ -28,8 +28,8 @@ _GIB = 1024**3
 class Bank(msgspec.Struct, frozen=True, kw_only=True):
     """A cell's pairs of a start against itself, in the order they were measured, ns.
 
-    ``floor_ns`` is as in a gate; ``attempts`` starts were made for them, of which ``requeued`` were not cold or not
-    quiet, and ``failed``.
+    ``floor_ns`` is as in a gate; ``attempts`` starts were made for them, of which ``requeued`` were not cold, not
+    quiet or throttled, and ``failed``.
     """
 
     cell: str

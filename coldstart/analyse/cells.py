@@ -31,8 +31,8 @@ class PhaseSummary(msgspec.Struct, frozen=True, kw_only=True):
 class CellSummary(msgspec.Struct, frozen=True, kw_only=True):
     """One cell. Only ``ok`` trials are timed; all others are counted, and never averaged.
 
-    ``attempts`` counts every trial but those of warm-up blocks; ``requeued`` those that were repeated because they
-    were not cold or not quiet; ``resolution_ns`` is the coarsest readiness resolution among the timed trials.
+    ``attempts`` counts every trial but those of warm-up blocks; ``requeued`` those that were repeated because they were
+    not cold, not quiet or throttled; ``resolution_ns`` is the coarsest readiness resolution among the timed trials.
     """
 
     cell: Cell

@@ -54,7 +54,7 @@ def examine(frame: pd.DataFrame) -> Contamination:
     )
     reasons = []
     if requeued > CONTAMINATED_ABOVE * len(rows):
-        reasons.append(f"{requeued} of {len(rows)} starts had to be repeated: not cold, or the machine not quiet")
+        reasons.append(f"{requeued} of {len(rows)} starts had to be repeated: not cold, not quiet or throttled")
     reasons += [
         f"the {test.name} sentinel took more than {SLOW} times its median in {test.slow} of {test.n} blocks"
         for test in tests

@@ -20,7 +20,7 @@ from coldstart.model.sample import Outcome
 
 PHASES = ("e2e_ns", "pull_ns", "create_ns", "init_ns", "readiness_ns")
 RESOLUTIONS_THAT_COUNT = 2
-"""A slowdown below twice the resolution of the readiness probe is none."""
+"""A slowdown below twice the readiness probe's resolution, in the median start, is none."""
 
 
 class PhaseEffect(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,8 +42,8 @@ class PhaseEffect(msgspec.Struct, frozen=True, kw_only=True):
 def series_of(frame: pd.DataFrame, pairs: Sequence[CellPair], rule: Rule) -> tuple[Series, ...]:
     """What `coldstart.analyse.gate.judge` asks of a run with two sides: end-to-end of each pair, and the rule's phases.
 
-    What was not cold or not quiet to the end is no pair and no failure; an engine that was lost is nobody's failure. A
-    phase is asked about where both sides have it: nobody pulls in tier ``warm``.
+    What was not cold, not quiet or throttled to the end is no pair and no failure; an engine that was lost is nobody's
+    failure. A phase is asked about where both sides have it: nobody pulls in tier ``warm``.
     """
     rows = _last_attempts(frames.planned(frame))
     found = [_series(rows, pair, "e2e_ns", rule.tolerated(pair)) for pair in pairs]
@@ -118,12 +118,13 @@ def _series(rows: pd.DataFrame, pair: CellPair, column: str, allowed: float) -> 
     )
     timed = outcomes.index[(outcomes == "ok").all(axis=1)].sort_values()
     a_failed, b_failed = outcomes["a"] == "failed", outcomes["b"] == "failed"
-    resolution_ns = frames.largest(rows, "readiness_resolution_ns") or 0
+    resolutions_ns = [frames.values(side.loc[timed], "readiness_resolution_ns") for side in (baseline, candidate)]
+    resolution_ns = float(np.median(both_ns)) if len(both_ns := np.concatenate(resolutions_ns)) else 0.0
     return Series(
         name=pair.key,
         baseline_ns=baseline.loc[timed, column].to_numpy(dtype=np.float64),
         candidate_ns=candidate.loc[timed, column].to_numpy(dtype=np.float64),
-        floor_ns=float(RESOLUTIONS_THAT_COUNT * resolution_ns),
+        floor_ns=RESOLUTIONS_THAT_COUNT * resolution_ns,
         candidate_failed=int((b_failed & (outcomes["a"] == "ok")).sum()),
         baseline_failed=int((a_failed & (outcomes["b"] == "ok")).sum()),
         both_failed=int((a_failed & b_failed).sum()),

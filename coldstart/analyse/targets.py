@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Sequence
@@ -154,7 +155,7 @@ def _check(where: str, target: Target) -> None:
             f"metric {target.metric!r} is none that {target.statistic} has.",
             f"Known: {', '.join(sorted(metrics))}.",
         )
-    if not target.limit > 0:
+    if not 0 < target.limit < math.inf:
         raise InputFileError(where, f"limit must be positive, not {target.limit}.")
     if target.statistic in _RATIOS and target.against is None:
         raise InputFileError(where, f"{target.statistic} needs 'against', the denominator.")

@@ -41,7 +41,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """``outcome`` and, in a sentence each, ``reasons``; everything it was made of.
 
     ``moved`` names for each regressed pair the phase that grew most. ``blocks`` were begun, ``attempts`` starts made,
-    ``failed`` of them failures and ``requeued`` not cold or not quiet: all are counted, and none is averaged.
+    ``failed`` of them failures and ``requeued`` not cold, not quiet or throttled: all are counted, and none is
+    averaged.
     """
 
     run_id: str

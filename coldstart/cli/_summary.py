@@ -45,7 +45,7 @@ def cell_lines(cells: Sequence[Cell], samples: Sequence[Sample]) -> tuple[CellLi
 
 
 def is_contaminated(samples: Sequence[Sample]) -> bool:
-    """Whether more than a tenth of the trials, warm-up apart, were not cold or not quiet."""
+    """Whether more than a tenth of the trials, warm-up apart, were not cold, not quiet or throttled."""
     planned = [sample for sample in samples if not sample.trial.warmup]
     return sum(sample.outcome.is_requeued for sample in planned) > CONTAMINATED_ABOVE * len(planned)
 

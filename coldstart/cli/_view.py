@@ -78,7 +78,7 @@ class Tally:
         words = [f"{failed} failed"] if failed else []
         words += [
             f"{self.outcomes[outcome]} {outcome.replace('_', ' ')}"
-            for outcome in (Outcome.NOT_COLD, Outcome.NOT_QUIET)
+            for outcome in (Outcome.NOT_COLD, Outcome.NOT_QUIET, Outcome.THROTTLED)
             if self.outcomes[outcome]
         ]
         return ", ".join(words)

@@ -273,8 +273,8 @@ def _finish(
         say(f"the budget is spent with {missing} blocks not begun. {go_on}")
     if is_contaminated(samples):
         raise InvalidEnvironmentError(
-            f"contaminated: more than a tenth of the trials were not cold or not quiet. All are kept in {writer.path}; "
-            "see their reasons, end what else runs here, and measure again."
+            "contaminated: more than a tenth of the trials were not cold, not quiet or throttled. All are kept in "
+            f"{writer.path}; see their reasons, end what else runs here, and measure again."
         )
     say(f"stored in {writer.path}; report it with: coldstart report {writer.path}")
 

@@ -10,7 +10,7 @@ from coldstart import discovery
 if TYPE_CHECKING:
     from coldstart.engines.base import Engine, EngineAddress
 
-_SUPPORT = frozenset({"daemons", "http", "netns", "progress", "wire"})  # modules here that are no engines
+_SUPPORT = frozenset({"daemons", "http", "netns", "progress", "runtimes", "wire"})  # modules here that are no engines
 
 
 def names() -> tuple[str, ...]:

@@ -7,10 +7,8 @@ without them, and no image we did not pull, is ever removed.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -29,6 +27,7 @@ from coldstart.engines.base import (
 from coldstart.engines.daemons import daemon_pids
 from coldstart.engines.http import Connection, Response
 from coldstart.engines.progress import layer_events, pull_error
+from coldstart.engines.runtimes import runtime_facts
 from coldstart.engines.wire import (
     CONTAINER_LABEL,
     LABEL,
@@ -105,7 +104,7 @@ class DockerEngine:
         for name, entry in sorted((self._info.get("Runtimes") or {}).items()):
             if not name.startswith(_SHIM_RUNTIMES):
                 path = paths.get(name) or entry.get("path")
-                found.append(_runtime_facts(name, shutil.which(path) if path and self._is_local() else path))
+                found.append(runtime_facts(name, shutil.which(path) if path and self._is_local() else path))
         return tuple(found)
 
     def has_image(self, image: Image) -> bool:
@@ -346,15 +345,3 @@ class DockerEngine:
 def _check(answer: Response, what: str) -> None:
     if answer.status >= 300:
         raise EngineError(f"{what}: {message_of(answer.body)}")
-
-
-def _runtime_facts(name: str, path: str | None) -> RuntimeFacts:
-    version = digest = None
-    if path is not None and Path(path).is_file():
-        digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-        try:
-            told = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False)
-            version = told.stdout.partition("\n")[0].strip() or None
-        except (OSError, subprocess.TimeoutExpired):
-            version = None
-    return RuntimeFacts(name=name, path=path, version=version, sha256=digest)

@@ -13,7 +13,7 @@ from coldstart.measure.trial import Stage
 from coldstart.model.cell import Cell, Side, Trial
 from coldstart.model.sample import Outcome, Sample, SentinelReading
 
-MAX_ATTEMPTS = 3  # a trial that was thrice not cold or not quiet stays so
+MAX_ATTEMPTS = 3  # a trial that was thrice not cold, not quiet or throttled stays so
 HOPELESS = 3  # a cell that failed this often and never succeeded is given up
 LOST_IN_A_ROW = 3  # an engine lost this often in a row is not coming back
 
@@ -97,7 +97,7 @@ def _sentinel(bench: Bench) -> SentinelReading:
 
 
 class _Queue:
-    """A block's trials; one that was not cold or not quiet comes again at the end, as its next attempt.
+    """A block's trials; one that was not cold, not quiet or throttled comes again at the end, as its next attempt.
 
     Whether it does is judged before or apart from its time, so trying again selects nothing.
     """

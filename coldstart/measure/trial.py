@@ -230,7 +230,13 @@ class _TrialRun:
             harness=Harness(probe_attempts=started.ready.attempts, readiness_resolution_ns=started.ready.resolution_ns),
         )
         reason = doubt(self._proof, image)
-        return sample if reason is None else msgspec.structs.replace(sample, outcome=Outcome.NOT_COLD, reason=reason)
+        if reason is not None:
+            return msgspec.structs.replace(sample, outcome=Outcome.NOT_COLD, reason=reason)
+        if self._conditions.throttled or self._conditions.undervoltage:
+            why = "a weak supply" if self._conditions.undervoltage else "heat"
+            reason = f"the CPUs were slowed down by {why}; coldstart doctor tells what helps"
+            return msgspec.structs.replace(sample, outcome=Outcome.THROTTLED, reason=reason)
+        return sample
 
     def _judged(self, sample: Sample) -> Sample:
         host = self._bench.engine.facts().platform if sample.outcome is not Outcome.OK else None

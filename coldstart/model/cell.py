@@ -71,8 +71,8 @@ class CellPair(msgspec.Struct, frozen=True, kw_only=True):
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """One planned start: its place in the schedule and its treatment.
 
-    ``attempt`` counts from 0; a trial that was not cold or not quiet is tried again within its block. ``side`` is set
-    where two contenders are compared, which may be the same cell (an A/A comparison).
+    ``attempt`` counts from 0; a trial that was not cold, not quiet or throttled is tried again within its block.
+    ``side`` is set where two contenders are compared, which may be the same cell (an A/A comparison).
     """
 
     block: int

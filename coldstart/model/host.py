@@ -8,7 +8,8 @@ import msgspec
 class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     """A host's fingerprint. ``None`` is what this kernel does not tell.
 
-    ``host_id`` is a salted hash of the machine id: equal for runs of one host, useless for anything else.
+    ``governor`` and ``power_mode`` (a Jetson's nvpmodel) set how fast the CPUs run; several governors are joined by
+    ``+``. ``host_id`` is a salted hash of the machine id: equal for runs of one host, useless for anything else.
     """
 
     host_id: str
@@ -25,3 +26,5 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     filesystem: str | None
     filesystem_journal: bool | None
     python: str
+    governor: str | None = None
+    power_mode: str | None = None

@@ -67,6 +67,7 @@ class Outcome(StrEnum):
     OK = "ok"
     NOT_COLD = "not_cold"
     NOT_QUIET = "not_quiet"
+    THROTTLED = "throttled"
     WRONG_PLATFORM = "wrong_platform"
     PULL_FAILED = "pull_failed"
     CREATE_FAILED = "create_failed"
@@ -78,7 +79,7 @@ class Outcome(StrEnum):
     @property
     def is_requeued(self) -> bool:
         """True where a recorded physical reason, and no property of the treatment, spoilt the trial."""
-        return self in {Outcome.NOT_COLD, Outcome.NOT_QUIET}
+        return self in {Outcome.NOT_COLD, Outcome.NOT_QUIET, Outcome.THROTTLED}
 
 
 CONTAMINATED_ABOVE = 0.10
@@ -106,8 +107,9 @@ class ColdProof(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Conditions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The machine during a trial. Deltas run from the start of the timed window to its end.
 
-    PSI totals are microseconds of *some* stall (Documentation/accounting/psi.rst); disk figures are those of
-    the device under the engine's data; ``temperature_c`` is the hottest sensor after the trial.
+    PSI totals are microseconds of *some* stall (Documentation/accounting/psi.rst); disk figures are those of the device
+    under the engine's data; ``temperature_c`` is the hottest sensor after the trial. ``throttled`` says whether the
+    CPUs were slowed down by heat or by a weak supply, ``undervoltage`` whether by the latter.
     """
 
     cpu_psi_us: int | None = None
@@ -118,6 +120,8 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     load_1m: float | None = None
     temperature_c: float | None = None
     frequency_mhz: float | None = None
+    throttled: bool | None = None
+    undervoltage: bool | None = None
 
 
 class SentinelReading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -48,10 +48,10 @@ def verdict_section(verdict: Verdict, false_alarms: str | None = None) -> Sectio
     blocks.append(
         Paragraph(
             f"Starts in {verdict.blocks} blocks, one of each side next to one another: {verdict.attempts} in all, "
-            f"{verdict.failed} failed, {verdict.requeued} repeated (not cold, not quiet). Source {verdict.source}. "
-            f"Paired signed-rank tests after {looks} pairs, one-sided at {rule.alpha_at_look:g} each: false alarms of "
-            f"a whole gate stay below {rule.alpha:g}. Intervals of the first table are at {level:.1%}, of phases at "
-            "95 %."
+            f"{verdict.failed} failed, {verdict.requeued} repeated (not cold, not quiet, throttled). "
+            f"Source {verdict.source}. Paired signed-rank tests after {looks} pairs, one-sided at "
+            f"{rule.alpha_at_look:g} each: false alarms of a whole gate stay below {rule.alpha:g}. Intervals of the "
+            f"first table are at {level:.1%}, of phases at 95 %."
         )
     )
     blocks.append(Paragraph(false_alarms or "How often this gate is wrong on this machine: coldstart calibrate tells."))

@@ -36,10 +36,14 @@ def compose(
     contents: Sequence[Content],
     draw: Draw = draw_all,
     draw_starts: Draw = draw_waterfalls,
+    before: Sequence[Part] = (),
 ) -> Document:
-    """The document of analysed runs, with the figures that ``draw`` makes of each and ``draw_starts`` of its starts."""
-    parts = tuple(_part(content, draw(content), draw_starts(content)) for content in contents)
-    title = parts[0].title if len(parts) == 1 else f"coldstart: {len(parts)} runs"
+    """The document of analysed runs, with the figures that ``draw`` makes of each and ``draw_starts`` of its starts.
+
+    ``before`` stands in front of the runs' own parts.
+    """
+    parts = (*before, *(_part(content, draw(content), draw_starts(content)) for content in contents))
+    title = parts[0].title if len(parts) == 1 else f"coldstart: {len(contents)} runs"
     return Document(title=title, version=__version__, parts=parts)
 
 

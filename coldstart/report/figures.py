@@ -67,7 +67,8 @@ _PLANS = (
         "Run order",
         plots.run_order,
         "When each start was made against how long it took: a drift of the machine would show as a slope. Crosses at "
-        "the bottom are trials that failed, rings trials that were repeated because they were not cold or not quiet.",
+        "the bottom are trials that failed, rings trials that were repeated because they were not cold, not quiet "
+        "or throttled.",
         "End-to-end time of every start against the time of day within the run, one panel a tier.",
     ),
 )

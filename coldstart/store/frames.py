@@ -26,6 +26,8 @@ _CONDITIONS = {
     "load_1m": _REAL,
     "temperature_c": _REAL,
     "frequency_mhz": _REAL,
+    "throttled": "boolean",
+    "undervoltage": "boolean",
 }
 _USES = {
     f"{part}_{field}": _INTEGER

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from coldstart.testbed import mounts
+from coldstart.testbed.sysfs import read_text
 
 _JOURNALED = {"xfs", "jfs", "reiserfs", "nilfs2"}  # always; ext3 and ext4 are looked up, others have their own ways
 _MAX_DEPTH = 8  # loop on a loop, mapper on a mapper: nobody stacks more
@@ -61,7 +62,7 @@ def disk_of(path: Path, roots: SystemRoots = HERE) -> str | None:
         if device is None:
             return None
         node = roots.sys / "class" / "block" / device
-        backing = _text(node / "loop" / "backing_file")
+        backing = read_text(node / "loop" / "backing_file")
         slaves = sorted(slave.name for slave in (node / "slaves").glob("*"))
         if backing:
             under = filesystem_of(Path(backing.removesuffix(" (deleted)")), roots)
@@ -78,7 +79,7 @@ def model_of(device: str, roots: SystemRoots = HERE) -> str | None:
     node = Path(os.path.realpath(roots.sys / "class" / "block" / device))
     if (node / "partition").exists():
         node = node.parent
-    names = (_text(node / "device" / name) for name in ("model", "name"))
+    names = (read_text(node / "device" / name) for name in ("model", "name"))
     return next((" ".join(name.split()) for name in names if name), None)
 
 
@@ -97,10 +98,3 @@ def _journal(kind: str, device: str | None, roots: SystemRoots) -> bool | None:
     if kind not in {"ext3", "ext4"} or device is None:
         return False if kind == "ext2" else None
     return any((roots.proc / "fs" / "jbd2").glob(f"{device}-*"))  # a folder for each journal in use
-
-
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text(errors="replace").strip("\0 \n") or None
-    except OSError:
-        return None

@@ -10,15 +10,18 @@ import msgspec
 
 from coldstart.model.sample import Conditions
 from coldstart.testbed.block import HERE, SystemRoots
+from coldstart.testbed.throttling import throttle_count, throttling
 
 _SECTOR_BYTES = 512  # Documentation/admin-guide/iostats.rst: always, whatever the disk's own
 
 
 class Sensors(NamedTuple):
-    """Hottest sensor and mean CPU frequency."""
+    """Hottest sensor, mean CPU frequency, and whether heat or a weak supply slows the CPUs down right now."""
 
     temperature_c: float | None
     frequency_mhz: float | None
+    throttled: bool | None = None
+    undervoltage: bool | None = None
 
 
 class Meters(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +33,7 @@ class Meters(msgspec.Struct, frozen=True, kw_only=True):
     disk_read_bytes: int | None
     disk_write_bytes: int | None
     load_1m: float | None
+    throttle_count: int | None
 
 
 def read_meters(device: str | None, roots: SystemRoots = HERE) -> Meters:
@@ -42,12 +46,14 @@ def read_meters(device: str | None, roots: SystemRoots = HERE) -> Meters:
         disk_read_bytes=read_bytes,
         disk_write_bytes=write_bytes,
         load_1m=_load(roots),
+        throttle_count=throttle_count(roots),
     )
 
 
 def conditions(before: Meters, after: Meters, sensors: Callable[[], Sensors] | None = None) -> Conditions:
     """What happened between two readings; sensors and load are those of now and of the later one."""
     sensed = (sensors or read_sensors)()
+    slowed = _delta(before.throttle_count, after.throttle_count)
     return Conditions(
         cpu_psi_us=_delta(before.cpu_psi_us, after.cpu_psi_us),
         io_psi_us=_delta(before.io_psi_us, after.io_psi_us),
@@ -57,6 +63,8 @@ def conditions(before: Meters, after: Meters, sensors: Callable[[], Sensors] | N
         load_1m=after.load_1m,
         temperature_c=sensed.temperature_c,
         frequency_mhz=sensed.frequency_mhz,
+        throttled=sensed.throttled if slowed is None else slowed > 0 or bool(sensed.throttled),
+        undervoltage=sensed.undervoltage,
     )
 
 
@@ -74,9 +82,12 @@ def read_sensors() -> Sensors:
             frequency = psutil.cpu_freq()
         except (AttributeError, NotImplementedError, OSError, ValueError):
             frequency = None
+    found = throttling()
     return Sensors(
         temperature_c=max(temperatures, default=None),
         frequency_mhz=frequency.current if frequency else None,
+        throttled=found.throttled_now,
+        undervoltage=found.undervoltage_now,
     )
 
 

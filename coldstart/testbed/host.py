@@ -11,6 +11,7 @@ from pathlib import Path
 from coldstart.model.host import HostFacts
 from coldstart.testbed import block, cgroups, mounts
 from coldstart.testbed.block import HERE, SystemRoots
+from coldstart.testbed.sysfs import read_text
 
 _SALT = b"coldstart host\0"
 _PLACEHOLDERS = re.compile(
@@ -42,7 +43,9 @@ _ARM_CORES = {
 }
 
 
-def host_facts(data_root: Path, roots: SystemRoots = HERE, etc: Path = Path("/etc")) -> HostFacts:
+def host_facts(
+    data_root: Path, roots: SystemRoots = HERE, etc: Path = Path("/etc"), var: Path = Path("/var")
+) -> HostFacts:
     """The host's fingerprint; ``data_root`` is the engine's data folder, whose storage is described."""
     uname = os.uname()
     filesystem = block.filesystem_of(data_root, roots)
@@ -62,27 +65,29 @@ def host_facts(data_root: Path, roots: SystemRoots = HERE, etc: Path = Path("/et
         filesystem=filesystem.kind if filesystem else None,
         filesystem_journal=filesystem.journal if filesystem else None,
         python=platform.python_version(),
+        governor=_governor(roots),
+        power_mode=_power_mode(var),
     )
 
 
 def _host_id(etc: Path, hostname: str) -> str:
-    secret = _text(etc / "machine-id") or hostname
+    secret = read_text(etc / "machine-id") or hostname
     return hashlib.sha256(_SALT + secret.encode()).hexdigest()[:16]
 
 
 def _board(roots: SystemRoots) -> str | None:
-    tree = _text(roots.proc / "device-tree" / "model") or _text(roots.sys / "firmware/devicetree/base/model")
+    tree = read_text(roots.proc / "device-tree" / "model") or read_text(roots.sys / "firmware/devicetree/base/model")
     if tree:
         return tree
-    parts = [_text(roots.sys / "class/dmi/id" / name) for name in ("sys_vendor", "product_name")]
+    parts = [read_text(roots.sys / "class/dmi/id" / name) for name in ("sys_vendor", "product_name")]
     told = [part for part in parts if part and not _PLACEHOLDERS.search(part)]
     return " ".join(told) or None
 
 
 def _cpu_model(roots: SystemRoots) -> str | None:
-    text = _text(roots.proc / "cpuinfo") or ""
+    cpuinfo = read_text(roots.proc / "cpuinfo") or ""
     values: dict[str, list[str]] = {}
-    for line in text.splitlines():
+    for line in cpuinfo.splitlines():
         key, _, value = line.partition(":")
         values.setdefault(key.strip(), []).append(value.strip())
     if parts := values.get("CPU part"):
@@ -94,13 +99,24 @@ def _cpu_model(roots: SystemRoots) -> str | None:
 
 
 def _memory_bytes(roots: SystemRoots) -> int:
-    found = re.search(r"^MemTotal:\s+(\d+) kB", _text(roots.proc / "meminfo") or "", re.MULTILINE)
+    found = re.search(r"^MemTotal:\s+(\d+) kB", read_text(roots.proc / "meminfo") or "", re.MULTILINE)
     return int(found.group(1)) * 1024 if found else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _os_name(etc: Path) -> str | None:
-    found = re.search(r"^PRETTY_NAME=(.*)$", _text(etc / "os-release") or "", re.MULTILINE)
+    found = re.search(r"^PRETTY_NAME=(.*)$", read_text(etc / "os-release") or "", re.MULTILINE)
     return found.group(1).strip("\"'") or None if found else None
+
+
+def _governor(roots: SystemRoots) -> str | None:
+    policies = (roots.sys / "devices/system/cpu/cpufreq").glob("policy*/scaling_governor")
+    return " + ".join(sorted({governor for path in policies if (governor := read_text(path))})) or None
+
+
+def _power_mode(var: Path) -> str | None:
+    """What NVIDIA's nvpmodel service keeps, such as ``mode 2``."""
+    match = re.search(r"pmode:0*(\d+)", read_text(var / "lib/nvpmodel/status") or "")
+    return None if match is None else f"mode {match[1]}"
 
 
 def _cgroup(roots: SystemRoots) -> str:
@@ -109,10 +125,3 @@ def _cgroup(roots: SystemRoots) -> str:
     except OSError:
         table = ()
     return cgroups.version(table) or "none"
-
-
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text(errors="replace").strip("\0 \n") or None
-    except OSError:
-        return None

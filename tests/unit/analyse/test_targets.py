@@ -295,9 +295,9 @@ SECOND = VALID[VALID.index("[[target]]") :]
     ("text", "message"),
     [
         ("title = ", "not valid TOML"),
-        ('title = "t"\n', "missing required field `about`"),
+        ('title = "t"\n', "missing required field `target`"),
         (VALID + "colour = 1\n", r"unknown field `colour` - at `\$.target\[0\]`"),
-        (VALID.replace("limit = 1", 'limit = "1 ms"'), r"got `str` - at `\$.target\[0\].limit`"),
+        (VALID.replace("limit = 1", 'limit = "1 ms"'), r"target\[0\] 'x': limit: '1 ms' is not a duration"),
         (VALID.replace('"mean"', '"average"'), r"Invalid enum value 'average' - at `\$.target\[0\].statistic`"),
         (VALID.replace("{}", '{ tier = "hot" }'), r"at `\$.target\[0\].applies_to.tier`"),
         (VALID.replace("limit = 1", "limit = 0"), r"target\[0\] 'x': limit must be positive"),

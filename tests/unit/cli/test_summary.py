@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from coldstart.cli import _extras, _summary
+from coldstart.cli import _console, _extras
 from coldstart.cli._summary import cell_lines, is_contaminated, render, show
 from coldstart.model.cell import Tier
 from coldstart.model.sample import Outcome, Sample
@@ -163,4 +163,4 @@ def test_a_table_that_goes_to_a_file_is_as_wide_as_its_columns_need(
     run: StoredRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
     show(run, as_json=False)
-    assert max(map(len, capsys.readouterr().out.splitlines())) <= _summary._PLAIN_WIDTH
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= _console.PLAIN_WIDTH

@@ -38,7 +38,8 @@ def test_a_spans_length_is_end_minus_start() -> None:
 
 
 def test_only_what_no_treatment_caused_is_tried_again() -> None:
-    assert {outcome for outcome in Outcome if outcome.is_requeued} == {Outcome.NOT_COLD, Outcome.NOT_QUIET}
+    requeued = {outcome for outcome in Outcome if outcome.is_requeued}
+    assert requeued == {Outcome.NOT_COLD, Outcome.NOT_QUIET, Outcome.THROTTLED}
 
 
 def test_an_images_sizes_are_its_layers() -> None:

@@ -78,6 +78,8 @@ FULL = make_sample(
         load_1m=0.5,
         temperature_c=61.5,
         frequency_mhz=1500.0,
+        throttled=False,
+        undervoltage=True,
     ),
     clock=ClockConversion(offset_ns=999, error_ns=15),
     harness=Harness(
@@ -148,6 +150,8 @@ FULL_ROW = {
     "load_1m": 0.5,
     "temperature_c": 61.5,
     "frequency_mhz": 1500.0,
+    "throttled": False,
+    "undervoltage": True,
     "probe_attempts": 20,
     "readiness_resolution_ns": 21,
     "clock_error_ns": 15,
@@ -181,6 +185,9 @@ FULL_ROW = {
     "fallback": "the trace buffer overran",
     "exit_code": 22,
     "attempt": 1,
+    "side": None,
+    "sentinel_cpu_ns": None,
+    "sentinel_io_ns": None,
     "warmup": True,
 }
 

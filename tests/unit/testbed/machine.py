@@ -76,6 +76,14 @@ class Machine:
             (self.folder / link).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / link).symlink_to(node)
 
+    def add_policy(self, number: int, cpus: str, governor: str, min_khz: int, max_khz: int) -> None:
+        """Add CPUs whose frequency is set together."""
+        policy = f"sys/devices/system/cpu/cpufreq/policy{number}"
+        self.write(f"{policy}/related_cpus", f"{cpus} \n")
+        self.write(f"{policy}/scaling_governor", f"{governor}\n")
+        self.write(f"{policy}/cpuinfo_min_freq", f"{min_khz}\n")
+        self.write(f"{policy}/cpuinfo_max_freq", f"{max_khz}\n")
+
     def add_journal(self, name: str) -> None:
         """Add the folder that jbd2 has for a journal in use, such as ``sda1-8``."""
         (self.folder / "proc/fs/jbd2" / name).mkdir(parents=True)
@@ -98,6 +106,28 @@ def raspberry_pi(folder: Path) -> Machine:
     pi.write("etc/machine-id", "b08dfa6083e7567a1921a715000001fb\n")
     pi.write("etc/os-release", 'NAME="Debian GNU/Linux"\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\n')
     return pi
+
+
+def jetson(folder: Path) -> Machine:
+    """An arm64 board of two core clusters with its system on eMMC and a power mode, cgroup v1."""
+    board = Machine(folder)
+    chip = "platform/3460000.mmc/mmc_host/mmc0/mmc0:0001"
+    board.mount("179:1", "/", "ext4", "/dev/mmcblk0p1")
+    board.mount("0:29", "/sys/fs/cgroup/memory", "cgroup", "cgroup")
+    board.add_disk(f"{chip}/block/mmcblk0", "179:0")
+    board.add_disk(f"{chip}/block/mmcblk0/mmcblk0p1", "179:1")
+    board.write(f"sys/devices/{chip}/block/mmcblk0/mmcblk0p1/partition", "1\n")
+    for name, text in (("name", "G1M15L"), ("type", "MMC"), ("date", "03/2021"), ("life_time", "0x01 0x09")):
+        board.write(f"sys/devices/{chip}/block/mmcblk0/device/{name}", f"{text}\n")
+    board.add_journal("mmcblk0p1-8")
+    board.write("proc/device-tree/model", "NVIDIA Jetson Xavier NX Developer Kit\0")
+    board.write("proc/cgroups", "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t3\t60\t1\nmemory\t7\t80\t0\n")
+    board.write("proc/meminfo", "MemTotal:        7858488 kB\n")
+    board.write("var/lib/nvpmodel/status", "pmode:0002 fmode:quiet\n")
+    board.write("sys/block/zram0/disksize", "1005879296\n")
+    board.add_policy(0, "0 1 2 3", "schedutil", 115200, 1420800)
+    board.add_policy(4, "4 5", "performance", 115200, 1907200)
+    return board
 
 
 def desktop(folder: Path) -> Machine:

@@ -27,6 +27,7 @@ def machine(tmp_path: Path) -> Machine:
     for resource, some in (("cpu", 101), ("io", 102), ("memory", 103)):
         machine.write(f"proc/pressure/{resource}", PRESSURE.format(some=some))
     machine.write("sys/class/block/sda/stat", DISK)
+    machine.write("sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count", "7\n")
     machine.write("proc/loadavg", "0.42 0.33 0.11 1/234 5678\n")
     return machine
 
@@ -45,6 +46,7 @@ def test_every_meter_is_read(machine: Machine) -> None:
         disk_read_bytes=3000 * 512,
         disk_write_bytes=7000 * 512,
         load_1m=0.42,
+        throttle_count=7,
     )
 
 
@@ -77,8 +79,9 @@ def test_a_load_that_cannot_be_read_is_unknown(machine: Machine, text: str) -> N
 
 
 def test_counters_become_what_happened_between_and_load_and_sensors_are_the_last() -> None:
-    before = Meters(cpu_psi_us=1, io_psi_us=2, memory_psi_us=3, disk_read_bytes=4, disk_write_bytes=5, load_1m=9.0)
-    after = Meters(cpu_psi_us=11, io_psi_us=22, memory_psi_us=33, disk_read_bytes=44, disk_write_bytes=55, load_1m=0.5)
+    counters = ("cpu_psi_us", "io_psi_us", "memory_psi_us", "disk_read_bytes", "disk_write_bytes")
+    before = meters(**{name: n for n, name in enumerate(counters, start=1)}, load_1m=9.0, throttle_count=3)
+    after = meters(**{name: 11 * n for n, name in enumerate(counters, start=1)}, load_1m=0.5, throttle_count=3)
     assert conditions(before, after, lambda: Sensors(51.5, 1500.0)) == Conditions(
         cpu_psi_us=10,
         io_psi_us=20,
@@ -88,7 +91,27 @@ def test_counters_become_what_happened_between_and_load_and_sensors_are_the_last
         load_1m=0.5,
         temperature_c=51.5,
         frequency_mhz=1500.0,
+        throttled=False,
     )
+
+
+@pytest.mark.parametrize(
+    ("counts", "now", "throttled"),
+    [
+        ((None, None), None, None),
+        ((None, None), True, True),
+        ((None, None), False, False),
+        ((3, 3), None, False),
+        ((3, 3), True, True),
+        ((3, 4), False, True),
+    ],
+)
+def test_a_start_was_throttled_if_it_was_counted_or_is_so_now(
+    counts: tuple[int | None, int | None], now: bool | None, throttled: bool | None
+) -> None:
+    before, after = (meters(throttle_count=count) for count in counts)
+    found = conditions(before, after, lambda: Sensors(None, None, throttled=now, undervoltage=now))
+    assert (found.throttled, found.undervoltage) == (throttled, now)
 
 
 @pytest.mark.parametrize(("before", "after"), [(None, 7), (7, None), (None, None)])

@@ -1,0 +1,203 @@
+"""A comparison concluded: which reason comes first, and that nothing measured is never a pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from coldstart.analyse.counters import Limit
+from coldstart.analyse.verdict import EXIT_CODES, Outcome, Verdict, conclude, images_of
+from coldstart.model.cell import CellPair, Side
+from coldstart.model.rule import Rule
+from coldstart.model.run import Comparison, RunManifest
+from tests.unit.analyse.sides import AA, PAIR, absent, blocks, frame, start
+from tests.unit.factories import MS, make_experiment, make_image, make_manifest
+
+MAIN, PR = make_image("hello", "main"), make_image("hello", "pr")
+STEADY = [100 + n / 1000 for n in range(10)]
+SLOWER = [value * 1.2 for value in STEADY]
+
+
+def manifest(*pairs: CellPair, **fields: Any) -> RunManifest:
+    comparison = Comparison(candidate=make_experiment(), pairs=pairs or (PAIR,), rule=Rule())
+    return make_manifest(**{"comparison": comparison, "images": (MAIN, PR), **fields})
+
+
+def verdict(rows: list[dict[str, Any]], *limits: Limit, of: RunManifest | None = None) -> Verdict:
+    return conclude(of or manifest(), frame(rows), limits)
+
+
+def test_a_candidate_within_what_is_tolerated_is_ok() -> None:
+    found = verdict(blocks(PAIR, STEADY, STEADY))
+    assert (found.outcome, EXIT_CODES[found.outcome]) == (Outcome.OK, 0)
+    assert found.reasons == (f"{PAIR.key}: not slower by more than +5.0%",)
+    assert (found.blocks, found.attempts, found.failed, found.requeued, found.source) == (10, 20, 0, 0, "engine")
+    assert (found.moved, found.rule, found.run_id) == ({}, Rule(), manifest().run_id)
+
+
+def test_a_slower_candidate_is_a_regression_with_the_phase_that_moved() -> None:
+    rows = blocks(PAIR, STEADY, STEADY)
+    for row in rows:
+        if row["side"] == "candidate":
+            row.update(e2e_ns=row["e2e_ns"] + 20 * MS, readiness_ns=row["readiness_ns"] + 20 * MS)
+    found = verdict(rows)
+    assert (found.outcome, EXIT_CODES[found.outcome]) == (Outcome.REGRESSION, 1)
+    assert {name: phase.column for name, phase in found.moved.items()} == {PAIR.key: "readiness_ns"}
+
+
+def test_a_phase_that_grew_without_a_regression_did_not_move_anything() -> None:
+    rows = blocks(PAIR, STEADY, STEADY)
+    for row in rows:
+        if row["side"] == "candidate":
+            row["readiness_ns"] += 1 * MS
+    assert verdict(rows).moved == {}
+
+
+def test_only_what_was_called_so_is_a_reason() -> None:
+    rows = [*blocks(PAIR, STEADY, STEADY), *blocks(absent(), STEADY, SLOWER)]
+    found = verdict(rows, of=manifest(PAIR, absent()))
+    assert found.reasons == (f"{absent().key}: slower by more than +5.0%",)
+    assert list(found.moved) == [absent().key]
+
+
+def test_what_a_level_tolerates_is_no_regression_there() -> None:
+    comparison = Comparison(candidate=make_experiment(), pairs=(PAIR,), rule=Rule(cells={"warm": 0.5}))
+    assert verdict(blocks(PAIR, STEADY, SLOWER), of=manifest(comparison=comparison)).outcome is Outcome.OK
+
+
+def test_a_phase_that_is_gated_regresses_by_itself() -> None:
+    rows = blocks(PAIR, STEADY, STEADY)
+    for row in rows:
+        if row["side"] == "candidate":
+            row["readiness_ns"] = round(row["readiness_ns"] * 1.5)
+    comparison = Comparison(candidate=make_experiment(), pairs=(PAIR,), rule=Rule(metrics={"readiness": 0.2}))
+    found = verdict(rows, of=manifest(comparison=comparison))
+    assert found.outcome is Outcome.REGRESSION
+    assert found.reasons == (f"{PAIR.key}: readiness: slower by more than +20.0%",)
+
+
+def test_a_run_of_several_sources_names_them_all() -> None:
+    rows = blocks(PAIR, STEADY, STEADY)
+    rows[0]["source"] = "trace"
+    assert verdict(rows).source == "engine, trace"
+
+
+def test_too_few_pairs_are_inconclusive() -> None:
+    found = verdict(blocks(PAIR, STEADY[:5], SLOWER[:5]))
+    assert (found.outcome, EXIT_CODES[found.outcome]) == (Outcome.INCONCLUSIVE, 3)
+
+
+def test_a_limit_that_is_passed_is_a_regression_whatever_the_times_are() -> None:
+    found = verdict(blocks(PAIR, STEADY, STEADY), Limit(counter="layers", text="1"))
+    assert found.outcome is Outcome.REGRESSION
+    assert found.reasons == ("hello/main → hello/pr: 2 layers, limit 1",)
+
+
+def test_a_limit_and_the_times_are_both_told() -> None:
+    found = verdict(blocks(PAIR, STEADY, SLOWER), Limit(counter="layers", text="1"))
+    assert [reason.partition(":")[0] for reason in found.reasons] == ["hello/main → hello/pr", PAIR.key]
+
+
+def test_a_limit_that_is_met_is_no_reason() -> None:
+    found = verdict(blocks(PAIR, STEADY, STEADY), Limit(counter="layers", text="+0"))
+    assert (found.outcome, found.counters[0].passed) == (Outcome.OK, True)
+
+
+def test_a_counter_that_is_not_known_is_never_a_pass() -> None:
+    blind = msgspec.structs.replace(PR, digest=None)
+    found = verdict(
+        blocks(PAIR, STEADY, STEADY), Limit(counter="pull-bytes", text="+5%"), of=manifest(images=(MAIN, blind))
+    )
+    assert (found.outcome, EXIT_CODES[found.outcome]) == (Outcome.INVALID, 4)
+    assert "bytes pulled are not known here" in found.reasons[0]
+
+
+def test_a_regression_stands_beside_a_counter_that_is_not_known() -> None:
+    blind = msgspec.structs.replace(PR, digest=None)
+    limit = Limit(counter="pull-bytes", text="+5%")
+    assert verdict(blocks(PAIR, STEADY, SLOWER), limit, of=manifest(images=(MAIN, blind))).outcome is Outcome.REGRESSION
+
+
+def spoilt(n: int) -> list[dict[str, Any]]:
+    return [start(PAIR, Side.BASELINE, 0, None, outcome="not_quiet", attempt=-1 - number) for number in range(n)]
+
+
+@pytest.mark.parametrize("candidate", [STEADY, SLOWER])
+def test_a_disturbed_run_concludes_nothing_from_its_times(candidate: list[float]) -> None:
+    found = verdict([*spoilt(3), *blocks(PAIR, STEADY, candidate)])
+    assert (found.outcome, EXIT_CODES[found.outcome]) == (Outcome.CONTAMINATED, 4)
+    assert found.reasons == ("3 of 23 starts had to be repeated: not cold, not quiet or throttled",)
+    assert found.requeued == 3
+
+
+def test_failures_of_the_candidate_stand_in_a_disturbed_run_too() -> None:
+    found = verdict([*spoilt(3), *blocks(PAIR, [100, 100], [None, None])])
+    assert found.outcome is Outcome.REGRESSION
+    assert "the candidate failed in 2 blocks" in found.reasons[0]
+    assert found.failed == 2
+
+
+def test_a_limit_stands_in_a_disturbed_run_too() -> None:
+    found = verdict([*spoilt(3), *blocks(PAIR, STEADY, STEADY)], Limit(counter="layers", text="1"))
+    assert found.outcome is Outcome.REGRESSION
+
+
+def test_a_limit_stands_where_the_baseline_fails_too() -> None:
+    found = verdict(blocks(PAIR, [None, None], [100, 100]), Limit(counter="layers", text="1"))
+    assert found.reasons == ("hello/main → hello/pr: 2 layers, limit 1",)
+
+
+def test_one_failure_of_the_candidate_is_never_ok() -> None:
+    assert verdict(blocks(PAIR, [*STEADY, 100], [*STEADY, None])).outcome is Outcome.INCONCLUSIVE
+
+
+def test_a_disturbed_run_is_that_before_anything_is_unknown() -> None:
+    found = verdict([*spoilt(3), *blocks(PAIR, STEADY, STEADY)], of=manifest(PAIR, absent()))
+    assert found.outcome is Outcome.CONTAMINATED
+
+
+def test_a_baseline_that_fails_too_is_invalid_even_in_a_disturbed_run() -> None:
+    found = verdict([*spoilt(3), *blocks(PAIR, [None, 100], [None, 100])])
+    assert (found.outcome, EXIT_CODES[found.outcome]) == (Outcome.INVALID, 4)
+
+
+def test_a_cell_without_any_pair_is_never_a_pass() -> None:
+    found = verdict(blocks(PAIR, STEADY, STEADY), of=manifest(PAIR, absent()))
+    assert found.outcome is Outcome.INVALID
+    assert found.reasons == (f"{absent().key}: no block has both sides timed",)
+
+
+@pytest.mark.parametrize("limits", [(), (Limit(counter="layers", text="+0"),)])
+def test_a_run_without_starts_is_never_a_pass(limits: tuple[Limit, ...]) -> None:
+    found = verdict([], *limits)
+    assert (found.outcome, found.reasons) == (Outcome.INVALID, (f"{PAIR.key}: no block has both sides timed",))
+    assert (found.blocks, found.attempts, found.failed) == (0, 0, 0)
+
+
+def test_a_regression_stands_beside_a_cell_without_any_pair() -> None:
+    found = verdict(blocks(PAIR, STEADY, SLOWER), of=manifest(PAIR, absent()))
+    assert found.outcome is Outcome.REGRESSION
+
+
+def test_an_engine_that_was_lost_at_once_is_never_a_pass() -> None:
+    rows = [start(PAIR, Side.BASELINE, 0, None, outcome="engine_lost")]
+    assert verdict(rows).outcome is Outcome.INVALID
+
+
+def test_a_run_that_compares_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="no two contenders"):
+        conclude(make_manifest(), frame([]))
+    nothing_to_judge = Comparison(candidate=make_experiment(), pairs=(PAIR,))
+    with pytest.raises(ValueError, match="no two contenders"):
+        conclude(make_manifest(comparison=nothing_to_judge), frame([]))
+
+
+def test_one_image_has_one_name_and_two_have_both() -> None:
+    assert images_of(manifest()) == {"hello/main → hello/pr": (MAIN, PR)}
+    assert images_of(manifest(AA)) == {"hello/main": (MAIN, MAIN)}
+
+
+def test_a_pair_in_two_tiers_is_one_pair_of_images() -> None:
+    assert list(images_of(manifest(PAIR, absent()))) == ["hello/main → hello/pr"]

@@ -1,0 +1,119 @@
+"""Two contenders on the fake engine: their cells, images, options and manifest."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import msgspec
+import pytest
+
+from coldstart.engines import fake
+from coldstart.errors import UsageError
+from coldstart.model.cell import CellPair, Side, Tier
+from coldstart.model.options import ContainerOptions
+from coldstart.model.probe import ProbeSpec
+from coldstart.model.rule import Rule
+from coldstart.plan.overrides import ad_hoc
+from coldstart.runner import contest as contest_module
+from coldstart.runner import prepare as prepare_module
+from coldstart.runner.contest import Contest, prepare_contest
+from coldstart.runner.prepare import Prepared
+from tests.unit.factories import make_cell
+from tests.unit.runner.test_prepare import make_fake_experiment, make_place
+
+HTTP = ProbeSpec.parse("http:8080/")
+
+
+def contest(baseline: dict[str, Any] | None = None, candidate: dict[str, Any] | None = None) -> Contest:
+    ours, theirs = (make_fake_experiment(**(fields or {})) for fields in (baseline, candidate))
+    return prepare_contest(make_place(), ours, theirs, lambda _: None)
+
+
+def test_both_sides_are_measured_on_the_same_instruments() -> None:
+    made = contest(candidate={"variant": ("scratch",)})
+    assert made.candidate.chosen is made.baseline.chosen
+    bench, sides = made.bench("r"), made.sides("r")
+    assert set(sides) == {Side.CANDIDATE}
+    assert sides[Side.CANDIDATE].sources is bench.sources
+    assert sides[Side.CANDIDATE].engine is bench.engine
+
+
+def test_each_side_has_its_own_images_and_options() -> None:
+    options = ContainerOptions(env=("A=1",))
+    made = contest(candidate={"variant": ("scratch",), "options": options, "timeout_ns": 5})
+    bench, theirs = made.bench("r"), made.sides("r")[Side.CANDIDATE]
+    assert (list(bench.subjects), list(theirs.subjects)) == ([("hello", "alpine")], [("hello", "scratch")])
+    assert (bench.options, theirs.options, theirs.timeout_ns) == (ContainerOptions(), options, 5)
+
+
+def test_the_manifest_has_both_experiments_their_pairs_runtimes_and_images() -> None:
+    made = contest(candidate={"variant": ("scratch",), "runtime": ("crun",)})
+    at = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
+    manifest = made.manifest(run_id="r", seed=1, started_at=at, argv=("coldstart",), rule=Rule(alpha=0.02))
+    assert manifest.comparison is not None
+    assert manifest.comparison.candidate.variant == ("scratch",)
+    assert manifest.comparison.rule == Rule(alpha=0.02)
+    (pair,) = manifest.comparison.pairs
+    assert pair == CellPair(
+        baseline=make_cell(engine="fake"), candidate=make_cell(engine="fake", variant="scratch", runtime="crun")
+    )
+    assert [facts.name for facts in manifest.runtimes] == ["runc", "crun"]
+    assert [(image.workload, image.variant) for image in manifest.images] == [("hello", "alpine"), ("hello", "scratch")]
+
+
+def test_what_both_have_is_listed_once() -> None:
+    made = contest()
+    at = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
+    manifest = made.manifest(run_id="r", seed=1, started_at=at, argv=())
+    assert (len(manifest.runtimes), len(manifest.images)) == (1, 1)
+    assert manifest.comparison is not None
+    assert manifest.comparison.rule is None
+
+
+def test_a_tier_that_one_side_cannot_prove_is_left_out_of_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = prepare_module.prepare
+
+    def prepare(*arguments: Any, **options: Any) -> Prepared:
+        made = real(*arguments, **options)
+        if options.get("chosen") is None:
+            return made
+        narrowed = msgspec.structs.replace(made.experiment, tier=(Tier.WARM,))
+        return Prepared(experiment=narrowed, place=made.place, images=made.images, chosen=made.chosen)
+
+    monkeypatch.setattr(contest_module, "prepare", prepare)
+    both = {"tier": (Tier.ABSENT, Tier.WARM)}
+    made = contest(both, both)
+    assert [pair.baseline.tier for pair in made.pairs] == [Tier.WARM]
+
+
+def test_cells_that_do_not_go_together_are_refused_and_the_instruments_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[Prepared] = []
+
+    def close(self: Prepared) -> None:
+        closed.append(self)
+
+    monkeypatch.setattr(Prepared, "close", close)
+    with pytest.raises(UsageError, match="the candidate 2"):
+        contest(candidate={"runtime": ("runc", "crun")})
+    assert len(closed) == 1
+
+
+@pytest.mark.parametrize(("same", "variant"), [(True, "image"), (False, "image-candidate")])
+def test_two_images_of_one_name_are_told_apart_by_their_content(
+    monkeypatch: pytest.MonkeyPatch, same: bool, variant: str
+) -> None:
+    real = fake.image
+
+    def image(name: str, _variant: str) -> Any:
+        made = real("app", "image")
+        return made if same or name == "old" else msgspec.structs.replace(made, image_id="sha256:" + "f" * 64)
+
+    monkeypatch.setattr(fake, "image", image)
+    ours, theirs = (ad_hoc(name, HTTP) for name in ("old", "new"))
+    ours, theirs = (msgspec.structs.replace(one, engine=("fake",), tier=(Tier.WARM,)) for one in (ours, theirs))
+    made = prepare_contest(make_place(), ours, theirs, lambda _: None)
+    (pair,) = made.pairs
+    assert (pair.baseline.image_key, pair.candidate.image_key) == (("app", "image"), ("app", variant))
+    assert list(made.candidate.images) == [("app", variant)]
+    assert set(made.sides("r")[Side.CANDIDATE].subjects) == {("app", variant)}

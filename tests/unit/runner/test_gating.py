@@ -1,0 +1,177 @@
+"""A gate's measuring: it ends with the verdict, leaves decided cells out, and stops where a limit is passed."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coldstart.analyse.counters import Limit
+from coldstart.analyse.gate import Call, Decision
+from coldstart.engines.fake import FakeEngine
+from coldstart.measure import session
+from coldstart.model.cell import Side, Tier, Trial
+from coldstart.model.rule import Rule
+from coldstart.model.sample import Outcome, Sample, SentinelReading
+from coldstart.runner.contest import Contest, prepare_contest
+from coldstart.runner.gating import run_gate, run_pairs
+from coldstart.store.reader import StoredRun, open_run
+from coldstart.store.writer import RunWriter
+from tests.unit.factories import MS, make_sample
+from tests.unit.runner.test_prepare import make_fake_experiment, make_place
+
+RULE = Rule(looks=(10, 20), alpha=0.01)
+
+
+class Starts:
+    """Takes the place of real trials: how long a start takes, by its side and tier, and which fail."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ms = {Side.BASELINE: 100.0, Side.CANDIDATE: 100.0}
+        self.noise = dict.fromkeys(Tier, 0.0)
+        self.failing: set[tuple[Side, int]] = set()
+        self.spoilt: set[tuple[Side, int]] = set()
+        self.trials: list[Trial] = []
+        starts = self
+
+        class Stage:
+            def __init__(self, bench: Any, sides: Any) -> None:
+                self.run_id, self.sides = bench.run_id, sides
+
+            def run(self, trial: Trial) -> Sample:
+                starts.trials.append(trial)
+                assert trial.side is not None
+                at = (trial.side, trial.block)
+                if at in starts.failing:
+                    return make_sample(trial, outcome=Outcome.EXITED, run_id=self.run_id)
+                if at in starts.spoilt:
+                    return make_sample(trial, outcome=Outcome.NOT_QUIET, run_id=self.run_id)
+                wobble = starts.noise[trial.cell.tier] * (1 if trial.block % 2 else -1)
+                sign = 1 if trial.side is Side.CANDIDATE else -1
+                length = starts.ms[trial.side] * (1 + sign * wobble) + trial.block / 1000
+                return make_sample(
+                    trial,
+                    run_id=self.run_id,
+                    pull_ns=0 if trial.cell.tier is Tier.WARM else 1,
+                    init_ns=round(length * MS),
+                )
+
+        monkeypatch.setattr(session, "Stage", Stage)
+        monkeypatch.setattr(session, "_sentinel", lambda _bench: SentinelReading(cpu_ns=5))
+
+
+@pytest.fixture
+def starts(monkeypatch: pytest.MonkeyPatch) -> Starts:
+    return Starts(monkeypatch)
+
+
+@contextlib.contextmanager
+def opened(folder: Path, rule: Rule | None, *tiers: Tier) -> Iterator[tuple[Contest, RunWriter]]:
+    experiment = make_fake_experiment(tier=tiers or (Tier.WARM,))
+    contest = prepare_contest(make_place(FakeEngine()), experiment, experiment, lambda _: None)
+    at = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
+    manifest = contest.manifest(run_id="r", seed=1, started_at=at, argv=(), rule=rule)
+    with RunWriter.create(folder, manifest) as writer:
+        yield contest, writer
+
+
+def gated(
+    folder: Path, *tiers: Tier, rule: Rule = RULE, limits: tuple[Limit, ...] = (), deadline_ns: int | None = None
+) -> tuple[StoredRun, list[tuple[Decision, ...]]]:
+    told: list[tuple[Decision, ...]] = []
+    with opened(folder, rule, *tiers) as (contest, writer):
+        run_gate(
+            contest,
+            writer,
+            rule,
+            deadline_ns=deadline_ns,
+            announce=lambda _: None,
+            ended=lambda _: None,
+            tell=told.append,
+            limits=limits,
+        )
+    return open_run(folder / "r"), told
+
+
+def blocks_of(run: StoredRun) -> int:
+    return len({sample.trial.block for sample in run.samples})
+
+
+def test_a_verdict_at_the_first_look_ends_it(starts: Starts, tmp_path: Path) -> None:
+    starts.ms[Side.CANDIDATE] = 150
+    run, told = gated(tmp_path)
+    assert (blocks_of(run), len(run.samples)) == (10, 20)
+    assert [[decision.call for decision in decisions] for decisions in told] == [[Call.REGRESSION]]
+
+
+def test_an_undecided_gate_ends_after_its_last_look(starts: Starts, tmp_path: Path) -> None:
+    starts.ms[Side.CANDIDATE], starts.noise[Tier.WARM] = 105, 0.02
+    run, told = gated(tmp_path)
+    assert blocks_of(run) == 20
+    assert [decisions[0].call for decisions in told] == [Call.INCONCLUSIVE, Call.INCONCLUSIVE]
+
+
+def test_a_decided_cell_is_left_out_while_another_goes_on(starts: Starts, tmp_path: Path) -> None:
+    starts.noise[Tier.ABSENT] = 0.05
+    run, _ = gated(tmp_path, Tier.ABSENT, Tier.WARM)
+    by_tier = {tier: sum(sample.trial.cell.tier is tier for sample in run.samples) for tier in Tier}
+    assert (by_tier[Tier.WARM], by_tier[Tier.ABSENT]) == (20, 40)
+
+
+def test_a_candidate_that_fails_twice_ends_it_at_once(starts: Starts, tmp_path: Path) -> None:
+    starts.failing = {(Side.CANDIDATE, 0), (Side.CANDIDATE, 1)}
+    run, _ = gated(tmp_path)
+    assert blocks_of(run) == 2
+
+
+def test_both_sides_failing_ends_it_at_once(starts: Starts, tmp_path: Path) -> None:
+    starts.failing = {(Side.CANDIDATE, 0), (Side.BASELINE, 0)}
+    run, _ = gated(tmp_path)
+    assert blocks_of(run) == 1
+
+
+def test_blocks_that_are_spoilt_are_made_up_for(starts: Starts, tmp_path: Path) -> None:
+    starts.spoilt = {(Side.BASELINE, 3)}
+    run, _ = gated(tmp_path)
+    assert blocks_of(run) == 11
+    assert sum(sample.outcome is Outcome.OK for sample in run.samples) == 21
+
+
+def test_more_spoilt_blocks_than_a_tenth_are_not(starts: Starts, tmp_path: Path) -> None:
+    starts.spoilt = {(Side.BASELINE, block) for block in range(40) if block // 2 % 2 == 0}
+    starts.ms[Side.CANDIDATE], starts.noise[Tier.WARM] = 105, 0.02
+    run, _ = gated(tmp_path)
+    assert blocks_of(run) == 22
+
+
+def test_a_limit_that_is_passed_ends_it_at_the_first_start(starts: Starts, tmp_path: Path) -> None:
+    run, _ = gated(tmp_path, limits=(Limit(counter="layers", text="0"),))
+    assert (blocks_of(run), len(starts.trials)) == (1, 2)
+    met = (Limit(counter="layers", text="+0"),)
+    assert blocks_of(gated(tmp_path / "other", limits=met)[0]) == 10
+
+
+def test_a_deadline_that_is_past_begins_no_block(starts: Starts, tmp_path: Path) -> None:
+    run, told = gated(tmp_path, deadline_ns=0)
+    assert (run.samples, told, starts.trials) == ((), [], [])
+
+
+def test_a_sentinel_stands_at_the_head_of_every_block(starts: Starts, tmp_path: Path) -> None:
+    run, _ = gated(tmp_path)
+    assert starts.trials
+    with_one = [sample.trial.position for sample in run.samples if sample.sentinel is not None]
+    assert with_one == [0] * 10
+
+
+def test_pairs_to_be_banked_are_measured_to_their_number_whatever_they_are(starts: Starts, tmp_path: Path) -> None:
+    starts.ms[Side.CANDIDATE] = 500
+    ended: list[Sample] = []
+    with opened(tmp_path, None) as (contest, writer):
+        run_pairs(contest, writer, 13, deadline_ns=None, announce=lambda _: None, ended=ended.append)
+    run = open_run(tmp_path / "r")
+    assert (blocks_of(run), len(ended)) == (13, 26)
+    assert run.samples[0].sentinel == SentinelReading(cpu_ns=5)

@@ -1,0 +1,83 @@
+"""Runs with two contenders: their samples are told apart wherever samples are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from coldstart.errors import CorruptRunError
+from coldstart.model.cell import Cell, CellPair, Side, Trial
+from coldstart.model.rule import Rule
+from coldstart.model.run import Comparison
+from coldstart.model.sample import Conditions, Sample, SentinelReading, Source
+from coldstart.store.frames import rows, tidy
+from coldstart.store.reader import StoredRun, open_run
+from coldstart.store.resume import remaining
+from coldstart.store.writer import RunWriter
+from tests.unit.factories import MS, RUN_ID, make_cell, make_experiment, make_manifest, make_sample, make_trial
+
+CELL = make_cell()
+PAIR = CellPair(baseline=CELL, candidate=CELL)
+MANIFEST = make_manifest(comparison=Comparison(candidate=make_experiment(), pairs=(PAIR,), rule=Rule()))
+
+
+def trial(side: Side | None, cell: Cell = CELL, **fields: Any) -> Trial:
+    made: Trial = msgspec.structs.replace(make_trial(cell=cell, **fields), side=side)
+    return made
+
+
+def stored(*samples: Sample) -> StoredRun:
+    return StoredRun(path=Path("nowhere"), manifest=MANIFEST, samples=samples)
+
+
+def test_both_sides_of_a_block_are_read_back_with_the_comparison(tmp_path: Path) -> None:
+    samples = tuple(make_sample(trial(side), sentinel=SentinelReading(cpu_ns=5)) for side in Side)
+    with RunWriter.create(tmp_path, MANIFEST) as writer:
+        for sample in samples:
+            writer.append(sample)
+    run = open_run(tmp_path / RUN_ID)
+    assert (run.samples, run.manifest) == (samples, MANIFEST)
+
+
+def test_the_same_side_twice_is_a_repetition(tmp_path: Path) -> None:
+    with RunWriter.create(tmp_path, MANIFEST) as writer:
+        for _ in range(2):
+            writer.append(make_sample(trial(Side.BASELINE)))
+    with pytest.raises(CorruptRunError, match="repeats the trial of line 1"):
+        open_run(tmp_path / RUN_ID)
+
+
+def test_a_run_goes_on_with_the_side_that_is_missing() -> None:
+    block = tuple(trial(side, position=place) for place, side in enumerate(Side))
+    (left,) = remaining(stored(make_sample(block[0])), [block], max_attempts=3)
+    assert left == (block[1],)
+
+
+def test_rows_tell_sides_and_sentinels() -> None:
+    with_one = make_sample(trial(Side.CANDIDATE), sentinel=SentinelReading(cpu_ns=5, io_ns=7))
+    without = make_sample(trial(None, block=1))
+    found = [(row["side"], row["sentinel_cpu_ns"], row["sentinel_io_ns"]) for row in rows(stored(with_one, without))]
+    assert found == [("candidate", 5, 7), (None, None, None)]
+
+
+def test_rows_tell_throttling_and_leave_open_what_nobody_knows() -> None:
+    hot = make_sample(trial(None), conditions=Conditions(throttled=True, undervoltage=False))
+    frame = tidy(stored(hot, make_sample(trial(None, block=1))))
+    assert (str(frame["throttled"].dtype), frame["throttled"].tolist()[0]) == ("boolean", True)
+    assert frame["undervoltage"].tolist()[0] is False
+    assert frame["throttled"].isna().tolist() == [False, True]
+
+
+def test_another_profile_can_be_asked_for() -> None:
+    plain = make_sample(trial(None))
+    leaf = next(span for span in plain.spans if span.phase == "init")
+    better = msgspec.structs.replace(leaf, source=Source.TRACE, end_ns=leaf.end_ns - 5 * MS)
+    ready = next(span for span in plain.spans if span.phase == "readiness")
+    sooner = msgspec.structs.replace(ready, source=Source.TRACE, start_ns=better.end_ns)
+    traced = msgspec.structs.replace(plain, source="trace", spans=(*plain.spans, better, sooner))
+    (own,), (asked,) = list(rows(stored(traced))), list(rows(stored(traced), "engine"))
+    assert (own["source"], asked["source"]) == ("trace", "engine")
+    assert asked["init_ns"] - own["init_ns"] == 5 * MS

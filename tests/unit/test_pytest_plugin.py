@@ -1,0 +1,225 @@
+"""The ``coldstart`` fixture on the fake engine: what it measures, what fails a test, what pytest-benchmark gets."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coldstart.errors import UsageError
+from coldstart.measure import session
+from coldstart.model.cell import Trial
+from coldstart.model.sample import Outcome, Sample
+from coldstart.pytest_plugin import ColdStart, VirtualTimer
+from coldstart.runner import place
+from tests.unit.factories import MS, make_sample
+from tests.unit.runner.test_prepare import make_place
+
+Outcomes = Callable[[Trial], Sample]
+
+
+@pytest.fixture
+def starts(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """How starts end: of block n (0 is left out) after 100 + n ms, unless ``outcome`` maps a block to another one."""
+    said: dict[str, Any] = {"outcome": {}, "opened": 0, "trials": []}
+
+    class Stage:
+        def __init__(self, bench: Any, _sides: object) -> None:
+            self.run_id, self.options = bench.run_id, bench.options
+
+        def run(self, trial: Trial) -> Sample:
+            said["trials"].append(trial)
+            said["options"] = self.options
+            outcome = said["outcome"].get(trial.block, Outcome.OK)
+            fields: dict[str, Any] = {"create_ns": 1, "readiness_ns": 1, "gap_ns": 0}
+            length = (100 + trial.block) * MS - 2
+            return make_sample(trial, outcome=outcome, run_id=self.run_id, init_ns=length, **fields)
+
+    @contextlib.contextmanager
+    def open_place(_engines: object, **_said: object) -> Iterator[Any]:
+        said["opened"] += 1
+        yield make_place()
+
+    monkeypatch.setattr(session, "Stage", Stage)
+    monkeypatch.setattr(place, "open_place", open_place)
+    return said
+
+
+@pytest.fixture
+def cold(tmp_path: Path) -> Iterator[ColdStart]:
+    with ExitStack() as stack:
+        yield ColdStart(tmp_path, stack)
+
+
+def test_an_image_is_measured_in_its_tier_after_a_start_that_is_left_out(
+    starts: dict[str, Any], cold: ColdStart, tmp_path: Path
+) -> None:
+    found = cold.measure("app:pr", ready="http:8080/", runtime="crun", runs=9)
+    assert (found.ready.n, found.ready.median_ms) == (9, 105)
+    assert (found.ready.lower_ms, found.ready.upper_ms) == (102, 108)
+    assert (found.pull.median_ms, found.init.n, found.path.parent) == (0, 9, tmp_path)
+    cells = {trial.cell for trial in starts["trials"]}
+    assert {(cell.runtime, cell.tier.value, cell.network.value) for cell in cells} == {("crun", "warm", "bridge")}
+
+
+def test_what_was_said_of_the_container_reaches_it(starts: dict[str, Any], cold: ColdStart) -> None:
+    cold.measure("app:pr", ready="http:8080/", runs=6, env=["A=1"], command=["serve"], network="host", tier="absent")
+    assert (starts["options"].env, starts["options"].command) == (("A=1",), ("serve",))
+    (cell,) = {trial.cell for trial in starts["trials"]}
+    assert (cell.network.value, cell.tier.value) == ("host", "absent")
+
+
+def test_one_engine_serves_a_whole_session(starts: dict[str, Any], cold: ColdStart) -> None:
+    for _ in range(2):
+        cold.measure("app:pr", ready="http:8080/", runs=6)
+    assert starts["opened"] == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"runs": 5}, "an interval needs 6 starts"),
+        ({"tier": "luke"}, "unknown tier"),
+        ({"timeout": "5"}, "not a duration"),
+        ({"ready": "telepathy:1"}, "telepathy"),
+    ],
+)
+@pytest.mark.usefixtures("starts")
+def test_what_makes_no_sense_is_a_usage_error(cold: ColdStart, said: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        cold.measure("app:pr", **{"ready": "http:8080/", "runs": 6, **said})
+
+
+def test_a_start_that_failed_fails_the_test_with_its_reason(starts: dict[str, Any], cold: ColdStart) -> None:
+    starts["outcome"] = {3: Outcome.EXITED}
+    with pytest.raises(AssertionError, match="1 of 6 starts failed, exited: synthetic exited"):
+        cold.measure("app:pr", ready="http:8080/", runs=6)
+
+
+def test_a_failed_warm_up_start_is_left_out_as_well(starts: dict[str, Any], cold: ColdStart) -> None:
+    starts["outcome"] = {0: Outcome.EXITED}
+    assert cold.measure("app:pr", ready="http:8080/", runs=6).ready.n == 6
+
+
+def test_too_few_starts_that_could_be_timed_fail_the_test(starts: dict[str, Any], cold: ColdStart) -> None:
+    starts["outcome"] = {3: Outcome.NOT_QUIET}
+    with pytest.raises(AssertionError, match="only 5 of 8 starts could be timed: synthetic not_quiet"):
+        cold.measure("app:pr", ready="http:8080/", runs=6)
+
+
+def test_unpack_is_none_where_no_source_tells_it(starts: dict[str, Any], cold: ColdStart) -> None:
+    assert starts["opened"] == 0
+    found = cold.measure("app:pr", ready="http:8080/", runs=6)
+    assert found.unpack is not None  # a warm start is known to unpack nothing
+    assert found.unpack.median_ms == 0
+
+
+def test_the_timer_moves_only_when_told_to() -> None:
+    timer = VirtualTimer()
+    timer.advance(1_500_000_000)
+    assert timer() == 1.5
+    timer.reset()
+    assert timer() == 0
+
+
+SUITE = """
+from pathlib import Path
+import pytest
+from coldstart.measure import session
+from coldstart.runner import place
+from tests.unit.runner.test_prepare import make_place
+from tests.unit.factories import MS, make_sample
+import contextlib
+
+class Stage:
+    def __init__(self, bench, sides):
+        self.run_id = bench.run_id
+    def run(self, trial):
+        fields = {"create_ns": 1, "readiness_ns": 1, "gap_ns": 0}
+        return make_sample(trial, run_id=self.run_id, init_ns=(100 + trial.block) * MS - 2, **fields)
+
+@contextlib.contextmanager
+def open_place(engines, **said):
+    yield make_place()
+
+@pytest.fixture(autouse=True)
+def fake(monkeypatch):
+    monkeypatch.setattr(session, "Stage", Stage)
+    monkeypatch.setattr(place, "open_place", open_place)
+
+def test_cold_start(coldstart):
+    assert coldstart.measure("app:pr", ready="http:8080/", runs=6).ready.upper_ms < 500
+    assert coldstart.measure("app:pr", ready="http:8080/", runs=7).ready.n == 7
+"""
+
+
+def suite(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    (folder / "test_mine.py").write_text(SUITE)
+    return run_pytest(folder, *arguments)
+
+
+def run_pytest(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    root = Path(__file__).parents[2]
+    return subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "--rootdir",
+            str(folder),
+            "-p",
+            "no:cacheprovider",
+            *arguments,
+            "test_mine.py",
+        ],
+        cwd=folder,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_suites_first_measurement_is_one_of_pytest_benchmarks(tmp_path: Path) -> None:
+    done = suite(tmp_path, "--benchmark-json", str(tmp_path / "b.json"))
+    assert done.returncode == 0, done.stdout
+    (row,) = json.loads((tmp_path / "b.json").read_text())["benchmarks"]
+    assert (row["name"], row["group"], row["stats"]["rounds"]) == ("test_cold_start", "cold start", 6)
+    assert row["stats"]["data"] == pytest.approx([0.101, 0.102, 0.103, 0.104, 0.105, 0.106])
+    assert Path(row["extra_info"]["run"]).parent == tmp_path / "results"
+
+
+def test_it_works_without_pytest_benchmark(tmp_path: Path) -> None:
+    done = suite(tmp_path, "-p", "no:benchmark", "--coldstart-results", str(tmp_path / "elsewhere"))
+    assert done.returncode == 0, done.stdout
+    assert len(list((tmp_path / "elsewhere").iterdir())) == 2
+
+
+def test_pytest_benchmark_may_select_such_tests(tmp_path: Path) -> None:
+    done = suite(tmp_path, "--benchmark-only")
+    assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout
+
+
+def test_a_suites_own_fixture_of_that_name_is_no_benchmark(tmp_path: Path) -> None:
+    (tmp_path / "test_mine.py").write_text(
+        "import pytest\n@pytest.fixture\ndef coldstart():\n    return 5\n"
+        "def test_it(coldstart):\n    assert coldstart == 5\n"
+    )
+    done = run_pytest(tmp_path, "--benchmark-json", str(tmp_path / "b.json"))
+    assert done.returncode == 0, done.stdout
+    assert not (tmp_path / "b.json").exists()
+
+
+def test_loading_the_plugin_imports_nothing_heavy() -> None:
+    heavy = "('coldstart.', 'pandas', 'numpy')"
+    code = f"import sys, coldstart.pytest_plugin; print(*{{m for m in sys.modules if m.startswith({heavy})}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["coldstart.pytest_plugin"]
