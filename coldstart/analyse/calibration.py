@@ -77,7 +77,7 @@ class CellCalibration(msgspec.Struct, frozen=True, kw_only=True):
     """One cell's error rates.
 
     ``as_shipped`` judges the pairs as a gate does; ``without_tolerance`` at a tolerated slowdown of 0, and ``at_limit``
-    with exactly the tolerated slowdown injected: there every regression called is a false alarm, too.
+    with exactly the rule's slowdown injected: there every regression called is a false alarm, too.
     """
 
     cell: str
@@ -198,7 +198,7 @@ def smallest_found(series: Series, rule: Rule, n: int) -> PowerPoint:
         if rank:
             short = np.log1p(tolerated(window, rule, n)) - walsh_averages(logs)[rank - 1]
             found.append(max(0.0, float(np.expm1(short))))
-    slowdown = float(np.quantile(found, POWER, method="higher")) if found else None
+    slowdown = float(np.quantile(found, POWER, method="inverted_cdf")) if found else None
     return PowerPoint(n=n, slowdown=slowdown, windows=len(found))
 
 

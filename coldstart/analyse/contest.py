@@ -43,15 +43,16 @@ def series_of(frame: pd.DataFrame, pairs: Sequence[CellPair], rule: Rule) -> tup
     """What `coldstart.analyse.gate.judge` asks of a run with two sides: end-to-end of each pair, and the rule's phases.
 
     What was not cold, not quiet or throttled to the end is no pair and no failure; an engine that was lost is nobody's
-    failure. A phase is asked about where both sides have it: nobody pulls in tier ``warm``.
+    failure. A phase is asked about where a side has it (nobody pulls in tier ``warm``), of blocks in which both took a
+    time.
     """
     rows = _last_attempts(frames.planned(frame))
     found = [_series(rows, pair, "e2e_ns", rule.tolerated(pair)) for pair in pairs]
     for name, allowed in rule.metrics.items():
         for pair in pairs:
             series = _series(rows, pair, METRICS[name], allowed)
-            if series.n and (series.baseline_ns > 0).all() and (series.candidate_ns > 0).all():
-                found.append(msgspec.structs.replace(series, name=f"{series.name}: {name}"))
+            if (series.baseline_ns > 0).any() or (series.candidate_ns > 0).any():
+                found.append(_of_phase(series, name))
     return tuple(found)
 
 
@@ -110,13 +111,25 @@ def moved_phase(effects: Sequence[PhaseEffect], pair: CellPair) -> PhaseEffect |
     return max(grown, key=lambda effect: effect.shift_ns.value, default=None)
 
 
+def _of_phase(series: Series, name: str) -> Series:
+    taken = (series.baseline_ns > 0) & (series.candidate_ns > 0)
+    made: Series = msgspec.structs.replace(
+        series,
+        name=f"{series.name}: {name}",
+        baseline_ns=series.baseline_ns[taken],
+        candidate_ns=series.candidate_ns[taken],
+    )
+    return made
+
+
 def _series(rows: pd.DataFrame, pair: CellPair, column: str, allowed: float) -> Series:
     baseline, candidate = (_of(rows, pair, side).set_index("block") for side in Side)
     both = baseline.index.intersection(candidate.index)
     outcomes = pd.DataFrame(
         {"a": baseline.loc[both, "outcome"].map(_state), "b": candidate.loc[both, "outcome"].map(_state)}
     )
-    timed = outcomes.index[(outcomes == "ok").all(axis=1)].sort_values()
+    known = baseline.loc[both, column].notna() & candidate.loc[both, column].notna()
+    timed = outcomes.index[(outcomes == "ok").all(axis=1) & known].sort_values()
     a_failed, b_failed = outcomes["a"] == "failed", outcomes["b"] == "failed"
     resolutions_ns = [frames.values(side.loc[timed], "readiness_resolution_ns") for side in (baseline, candidate)]
     resolution_ns = float(np.median(both_ns)) if len(both_ns := np.concatenate(resolutions_ns)) else 0.0

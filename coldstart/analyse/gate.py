@@ -66,7 +66,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
     ``n`` pairs were looked at; ``tolerated`` is the slowdown that was allowed, by the rule or by the floor. ``ratio``
     is the candidate's time over the baseline's and ``shift_ns`` the difference, with the two-sided intervals that go
-    with the one-sided level of a look; ``None`` without pairs.
+    with the one-sided level of a look; ``None`` without pairs. ``by_failures`` says that failures decided, and no time.
     """
 
     name: str
@@ -78,6 +78,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     shift_ns: Estimate | None
     candidate_failed: int
     baseline_failed: int
+    by_failures: bool = False
 
 
 def judge(series: Sequence[Series], rule: Rule) -> tuple[Decision, ...]:
@@ -91,7 +92,7 @@ def judge(series: Sequence[Series], rule: Rule) -> tuple[Decision, ...]:
     calls: dict[int, tuple[Call, int]] = {
         index: (call, one.n) for index, one in enumerate(series) if (call := _by_failures(one)) is not None
     }
-    for look in rule.looks:
+    for look in rule.looks if series else ():
         _look(series, rule, look, calls)
     return tuple(_decision(one, rule, *calls.get(index, (None, one.n))) for index, one in enumerate(series))
 
@@ -179,6 +180,7 @@ def _decision(one: Series, rule: Rule, call: Call | None, n: int) -> Decision:
         shift_ns=paired_shift(shift, level) if used else None,
         candidate_failed=one.candidate_failed + one.both_failed,
         baseline_failed=one.baseline_failed + one.both_failed,
+        by_failures=_by_failures(one) is not None,
     )
 
 

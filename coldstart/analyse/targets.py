@@ -24,6 +24,7 @@ TIME_METRICS = frozenset(frames.PHASE_COLUMNS)
 SIZE_METRICS = frozenset({"compressed_bytes", "unpacked_bytes", "binary_bytes"})
 OTHER_METRICS = frozenset({"memory_bytes"})  # no source of this version sees the memory of processes
 _PERCENT = re.compile(r"[0-9]+(?:\.[0-9]+)?\s*%")
+_METRICS = TIME_METRICS | SIZE_METRICS | OTHER_METRICS
 _SIZES = (Statistic.SIZE, Statistic.SIZE_RATIO)
 _RATIOS = (Statistic.RATIO, Statistic.SIZE_RATIO)
 
@@ -132,6 +133,9 @@ def _read_units(path: Path, table: dict[str, Any]) -> None:
         if not isinstance(limit, str):
             continue
         metric, statistic = str(target.get("metric")), str(target.get("statistic"))
+        if metric not in _METRICS or statistic not in set(Statistic):
+            target["limit"] = 1.0  # what is wrong is the metric or the statistic, and is told as such
+            continue
         try:
             target["limit"] = _with_unit(limit, metric, is_ratio=statistic in {str(one) for one in _RATIOS})
         except UsageError as error:

@@ -8,6 +8,7 @@ from enum import StrEnum
 import msgspec
 import pandas as pd
 
+from coldstart.analyse import frames
 from coldstart.analyse.contamination import Contamination, examine
 from coldstart.analyse.contest import PhaseEffect, moved_phase, phase_effects, series_of
 from coldstart.analyse.counters import CounterCheck, Limit, check_counters
@@ -77,10 +78,10 @@ def conclude(manifest: RunManifest, frame: pd.DataFrame, limits: Sequence[Limit]
     effects = phase_effects(frame, pairs)
     counters = check_counters(images_of(manifest), tuple(limits))
     contamination = examine(frame)
-    outcome, reasons = _outcome(decisions, counters, contamination)
+    outcome, reasons = _outcome(decisions, counters, contamination, rule)
     regressed = {decision.name for decision in decisions if decision.call is Call.REGRESSION}
     moved = {pair.key: phase for pair in pairs if (phase := moved_phase(effects, pair)) and pair.key in regressed}
-    timed = int((frame["outcome"] == "ok").sum())
+    timed = len(frames.timed(frame))
     return Verdict(
         run_id=manifest.run_id,
         outcome=outcome,
@@ -93,14 +94,14 @@ def conclude(manifest: RunManifest, frame: pd.DataFrame, limits: Sequence[Limit]
         contamination=contamination,
         source=", ".join(sorted({str(source) for source in frame["source"]})),
         blocks=int(frame["block"].nunique()),
-        attempts=len(frame),
-        failed=len(frame) - timed - contamination.requeued,
+        attempts=contamination.attempts,
+        failed=contamination.attempts - timed - contamination.requeued,
         requeued=contamination.requeued,
     )
 
 
 def _outcome(
-    decisions: Sequence[Decision], counters: Sequence[CounterCheck], contamination: Contamination
+    decisions: Sequence[Decision], counters: Sequence[CounterCheck], contamination: Contamination, rule: Rule
 ) -> tuple[Outcome, tuple[str, ...]]:
     call = overall(decisions)
     called = _with(decisions, call)
@@ -111,7 +112,7 @@ def _outcome(
         (Outcome.REGRESSION, _failures(called) if call is Call.REGRESSION else ()),
         (Outcome.INVALID, reasons if call is Call.INVALID else ()),
         (Outcome.CONTAMINATED, contamination.reasons),
-        (Outcome.INVALID, () if call is Call.REGRESSION else _unknown(decisions, counters)),
+        (Outcome.INVALID, () if call is Call.REGRESSION else _unknown(decisions, counters, rule)),
         (Outcome(call.value), reasons),
     )
     return next((outcome, tuple(why)) for outcome, why in found if why)
@@ -126,12 +127,14 @@ def _passed_limits(counters: Sequence[CounterCheck]) -> list[str]:
 
 
 def _failures(called: Sequence[Decision]) -> list[str]:
-    return [f"{decision.name}: {decision.reason}" for decision in called if decision.candidate_failed]
+    return [f"{decision.name}: {decision.reason}" for decision in called if decision.by_failures]
 
 
-def _unknown(decisions: Sequence[Decision], counters: Sequence[CounterCheck]) -> list[str]:
+def _unknown(decisions: Sequence[Decision], counters: Sequence[CounterCheck], rule: Rule) -> list[str]:
     """What has no answer at all, which is never a pass."""
     empty = [f"{decision.name}: no block has both sides timed" for decision in decisions if decision.n == 0]
+    asked = {decision.name.partition(": ")[2] for decision in decisions}
+    empty += [f"{name}: no cell of this gate has that phase" for name in rule.metrics if name not in asked]
     return empty + [f"{check.image}: {check.what} are not known here" for check in counters if check.passed is None]
 
 

@@ -112,3 +112,28 @@ def test_a_start_that_had_to_be_repeated_is_no_failure() -> None:
 def test_a_miss_is_told_before_a_failure() -> None:
     found = code([*STARTS, tidy.failed(WARM, 9)], budget(50))
     assert found == (1, "ready is missed (1 of 1 judgements)")
+
+
+def test_claims_that_are_only_shown_are_no_budget() -> None:
+    for rows in (STARTS, [*STARTS, tidy.failed(WARM, 9)]):
+        assert code(rows, budget(1, verdict=False)) == (4, "nothing: not measured in this run")
+
+
+def test_a_start_that_failed_in_the_denominator_of_a_ratio_meets_no_budget() -> None:
+    crun = make_cell(tier=Tier.WARM, runtime="crun")
+    ratio = budget(
+        1,
+        limit=1.5,
+        statistic=Statistic.RATIO,
+        applies_to=Conditions(runtime="crun"),
+        against=Conditions(runtime="runc"),
+    )
+    rows = [*STARTS, *tidy.starts(crun, *range(90, 98))]
+    assert code(rows, ratio)[0] == 0
+    assert code([*rows, tidy.failed(WARM, 9)], ratio)[0] == 1
+    assert code([*rows, tidy.failed(crun, 9)], ratio)[0] == 1
+
+
+def test_an_engine_that_was_lost_passes_nothing_and_is_no_failure_of_the_image() -> None:
+    found = code([*STARTS, tidy.failed(WARM, 9, "engine_lost")], budget(200))
+    assert found == (4, "the engine was lost in 1 starts")

@@ -210,6 +210,13 @@ def test_all_cells_together_are_judged_as_shipped() -> None:
     assert found.together == combined([rates(replay(one.series(), RULE)) for one in banks])
 
 
+def test_without_tolerance_half_a_percent_is_a_regression_and_as_shipped_it_is_none() -> None:
+    steady = 1e8 * (1 + np.arange(160) * 1e-6)
+    one = bank(baseline_ns=tuple(steady), candidate_ns=tuple(1.005 * steady[::-1]))
+    (cell,) = calibrate([one], RULE, host_class="x", version="1", runs=(), schema_version=1).cells
+    assert (cell.without_tolerance.regressions, cell.as_shipped.regressions) == (1, 0)
+
+
 def test_without_tolerance_there_is_no_floor_either() -> None:
     found = calibrate([bank(floor_ns=50e6)], RULE, host_class="x", version="1", runs=(), schema_version=1)
     assert found.cells[0].without_tolerance == rates(replay(bank().series(), Rule(max_slowdown=0.0)))
@@ -257,6 +264,16 @@ def test_a_host_class_is_safe_in_file_names(board: str | None) -> None:
     assert re.fullmatch(r"[a-z0-9][a-z0-9-]{0,47}-[0-9a-f]{6}", name)
 
 
+def test_a_machine_of_a_strange_name_has_a_class_that_is_no_option_of_a_command() -> None:
+    assert host_class(make_host(machine="-x")).startswith("x-")
+
+
+def test_a_host_class_is_named_after_the_board_and_else_after_the_processor() -> None:
+    assert host_class(make_host(board="Pi 4", cpu_model="A72")).startswith("aarch64-pi-4-2cpu-")
+    assert host_class(make_host(board=None, cpu_model="A72")).startswith("aarch64-a72-2cpu-")
+    assert host_class(make_host(board=None, cpu_model=None)).startswith("aarch64-unknown-2cpu-")
+
+
 def test_boards_whose_names_are_cut_short_are_told_apart() -> None:
     assert host_class(make_host(board="a" * 300)) != host_class(make_host(board="a" * 299))
 
@@ -277,3 +294,22 @@ def test_boards_whose_names_are_cut_short_are_told_apart() -> None:
 )
 def test_another_kind_of_machine_is_another_class(fields: dict[str, Any]) -> None:
     assert host_class(make_host(**fields)) != host_class(make_host())
+
+
+def test_of_forty_windows_thirty_eight_are_enough() -> None:
+    series = bank(n=400).series()
+    point = smallest_found(series, RULE, 10)
+    each = sorted(
+        smallest_found(
+            msgspec.structs.replace(
+                series,
+                baseline_ns=series.baseline_ns[start : start + 10],
+                candidate_ns=series.candidate_ns[start : start + 10],
+            ),
+            RULE,
+            10,
+        ).slowdown
+        or 0.0
+        for start in range(0, 400, 10)
+    )
+    assert (point.windows, point.slowdown) == (40, each[37])

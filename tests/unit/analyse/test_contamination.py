@@ -55,7 +55,8 @@ def test_nothing_spoils_a_run_without_starts() -> None:
 
 def test_warm_up_is_no_part_of_it() -> None:
     rows = [start(PAIR, Side.BASELINE, 0, None, outcome="not_quiet", warmup=True) for _ in range(5)]
-    assert examine(frame([*quiet(5), *rows])).requeued == 0
+    found = examine(frame([*quiet(5), *rows]))
+    assert (found.attempts, found.requeued) == (10, 0)
 
 
 @pytest.mark.parametrize(("slow", "told"), [(6, False), (7, True)])

@@ -143,12 +143,12 @@ def test_a_phase_that_is_gated_is_asked_about_where_both_sides_have_it() -> None
 
 
 @pytest.mark.parametrize("side", list(Side))
-def test_a_phase_that_is_none_on_one_side_is_not_asked_about(side: Side) -> None:
+def test_a_phase_is_judged_by_the_blocks_in_which_both_sides_took_a_time(side: Side) -> None:
     rows = [{**row, "pull_ns": 50 * MS} for row in blocks(PAIR, [100, 100], [100, 100])]
     (own,) = (row for row in rows if row["side"] == side.value and row["block"] == 1)
     own["pull_ns"] = 0
-    (series,) = series_of(frame(rows), [PAIR], Rule(metrics={"pull": 0.2}))
-    assert series.name == PAIR.key
+    _, series = series_of(frame(rows), [PAIR], Rule(metrics={"pull": 0.2}))
+    assert (series.name, series.n) == (f"{PAIR.key}: pull", 1)
 
 
 def test_a_phase_is_not_asked_about_where_nothing_was_timed() -> None:
@@ -187,6 +187,12 @@ def test_a_block_in_which_one_side_does_not_tell_a_phase_is_left_out_of_its_effe
     assert (effects["e2e_ns"], effects["init_ns"]) == (2, 1)
 
 
+def test_what_failed_is_no_timing_even_where_it_has_times() -> None:
+    rows = blocks(PAIR, [100, 200], [109, 202])
+    rows[1]["outcome"] = "not_cold"
+    assert phase_effects(frame(rows), [PAIR])[0].shift_ns.value == 2 * MS
+
+
 def test_warm_up_blocks_have_no_effect() -> None:
     rows = [{**row, "warmup": row["block"] == 0} for row in blocks(PAIR, [100, 200], [109, 202])]
     assert phase_effects(frame(rows), [PAIR])[0].shift_ns.value == 2 * MS
@@ -201,7 +207,8 @@ def test_the_phase_that_moved_most_is_the_one_that_surely_grew_by_most() -> None
     rows = blocks(PAIR, [100] * 6, [100] * 6)
     for row in rows:
         if row["side"] == "candidate":
-            row.update(init_ns=row["init_ns"] + 5 * MS, readiness_ns=row["readiness_ns"] + 9 * MS, create_ns=1)
+            grown = {"init_ns": 5 * MS, "readiness_ns": 9 * MS, "e2e_ns": 14 * MS, "create_ns": -1 * MS}
+            row.update({column: row[column] + more_ns for column, more_ns in grown.items()})
     effects = phase_effects(frame(rows), [PAIR])
     moved = moved_phase(effects, PAIR)
     assert moved is not None
@@ -214,6 +221,11 @@ def test_nothing_moved_where_no_interval_is_above_zero() -> None:
     assert moved_phase(phase_effects(frame(rows), [PAIR]), PAIR) is None
 
 
+def test_of_too_few_blocks_nothing_moved_for_sure() -> None:
+    effects = phase_effects(frame(blocks(PAIR, [100] * 5, [200] * 5)), [PAIR])
+    assert moved_phase(effects, PAIR) is None
+
+
 def test_levels_of_a_factor_are_held_against_the_reference_all_else_equal() -> None:
     runc, crun = make_cell(runtime="runc"), make_cell(runtime="crun")
     lonely = make_cell(runtime="crun", variant="scratch")
@@ -222,6 +234,13 @@ def test_levels_of_a_factor_are_held_against_the_reference_all_else_equal() -> N
     assert {(effect.pair.baseline, effect.pair.candidate) for effect in effects} == {(runc, crun)}
     (e2e,) = (effect for effect in effects if effect.column == "e2e_ns")
     assert (e2e.shift_ns.value, e2e.paired) == (-10 * MS, True)
+
+
+def test_of_three_levels_two_are_held_against_the_reference() -> None:
+    names = ("crun", "runc", "youki")
+    rows = [row for name in names for row in tidy.starts(make_cell(runtime=name), 100)]
+    pairs = {effect.pair for effect in factor_effects(tidy.frame(rows), "runtime", "runc")}
+    assert {(pair.baseline.runtime, pair.candidate.runtime) for pair in pairs} == {("runc", "crun"), ("runc", "youki")}
 
 
 def test_a_phase_that_nobody_tells_is_no_effect_of_a_factor() -> None:

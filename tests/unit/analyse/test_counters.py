@@ -36,6 +36,7 @@ def check(limit: Limit, before: Image = BEFORE, after: Image = BEFORE) -> Counte
         ("files", " 50 ", 42, 50),
         ("files", " +50% ", 42, 63),
         ("pull-bytes", "+100.5%", 200, 401),
+        ("pull-bytes", "+0.25%", 1000, 1002),
     ],
 )
 def test_a_limit_is_a_share_an_amount_or_a_whole(counter: str, text: str, baseline: int, bound: int | None) -> None:
@@ -80,6 +81,12 @@ def test_one_more_than_the_limit_is_over_it() -> None:
     assert check(Limit(counter="layers", text="+1"), after=after).passed is True
     assert check(Limit(counter="layers", text="+0"), after=after).passed is False
     assert check(Limit(counter="layers", text="2"), after=after).passed is False
+
+
+def test_a_check_has_what_each_side_has_and_what_was_allowed() -> None:
+    after = msgspec.structs.replace(BEFORE, layers=(*BEFORE.layers, LAYER))
+    found = check(Limit(counter="layers", text="+50%"), after=after)
+    assert (found.baseline, found.candidate, found.bound) == (2, 3, 3)
 
 
 def test_what_an_image_does_not_tell_is_never_within_a_limit() -> None:

@@ -293,3 +293,7 @@ def test_it_is_settled_once_more_pairs_would_change_nothing(decisions: list[Deci
 def test_what_is_no_time_is_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         judge([series(spread(10, 1.0), **fields)], RULE)
+
+
+def test_nothing_to_judge_has_no_decisions() -> None:
+    assert judge([], RULE) == ()

@@ -63,6 +63,7 @@ def test_a_limit_is_read_with_the_unit_that_goes_with_its_metric(
         ('"60m"', "compressed_bytes", "size_ratio", AGAINST, "'60m' is not a share"),
         ('"0.75"', "e2e_ns", "ratio", AGAINST, "write a ratio such as 0.75, or 75%"),
         ('"-75%"', "e2e_ns", "ratio", AGAINST, "is not a share"),
+        ('"75%x"', "e2e_ns", "ratio", AGAINST, "is not a share"),
         ('"7.%"', "e2e_ns", "ratio", AGAINST, "is not a share"),
         ('"-1s"', "e2e_ns", "median", "", "is not a duration"),
         ('"nan"', "e2e_ns", "median", "", "is not a duration"),
@@ -126,3 +127,14 @@ def test_targets_that_are_no_tables_are_refused(tmp_path: Path, targets: str) ->
     path.write_text(f'title = "x"\n{targets}\n')
     with pytest.raises(InputFileError, match="target"):
         read_targets(path)
+
+
+@pytest.mark.parametrize(
+    ("metric", "statistic", "message"),
+    [("e2e", "median", "metric 'e2e' is none"), ("e2e_ns", "raito", "Invalid enum value 'raito'")],
+)
+def test_a_mistyped_metric_or_statistic_is_told_as_such(
+    tmp_path: Path, metric: str, statistic: str, message: str
+) -> None:
+    with pytest.raises(InputFileError, match=message):
+        read(tmp_path, '"500ms"', metric, statistic)

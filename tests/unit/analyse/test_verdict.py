@@ -95,6 +95,11 @@ def test_a_limit_that_is_passed_is_a_regression_whatever_the_times_are() -> None
     assert found.reasons == ("hello/main → hello/pr: 2 layers, limit 1",)
 
 
+def test_what_a_limit_comes_to_is_told_with_its_unit() -> None:
+    found = verdict(blocks(PAIR, STEADY, STEADY), Limit(counter="pull-bytes", text="1m"))
+    assert found.reasons == ("hello/main → hello/pr: 3.00 MB bytes pulled, limit 1.05 MB",)
+
+
 def test_a_limit_and_the_times_are_both_told() -> None:
     found = verdict(blocks(PAIR, STEADY, SLOWER), Limit(counter="layers", text="1"))
     assert [reason.partition(":")[0] for reason in found.reasons] == ["hello/main → hello/pr", PAIR.key]
@@ -112,6 +117,12 @@ def test_a_counter_that_is_not_known_is_never_a_pass() -> None:
     )
     assert (found.outcome, EXIT_CODES[found.outcome]) == (Outcome.INVALID, 4)
     assert "bytes pulled are not known here" in found.reasons[0]
+
+
+def test_all_that_is_not_known_is_told() -> None:
+    blind = msgspec.structs.replace(PR, digest=None)
+    found = verdict([], Limit(counter="pull-bytes", text="+5%"), of=manifest(images=(MAIN, blind)))
+    assert [reason.partition(":")[0] for reason in found.reasons] == [PAIR.key, "hello/main → hello/pr"]
 
 
 def test_a_regression_stands_beside_a_counter_that_is_not_known() -> None:
@@ -136,7 +147,7 @@ def test_failures_of_the_candidate_stand_in_a_disturbed_run_too() -> None:
     found = verdict([*spoilt(3), *blocks(PAIR, [100, 100], [None, None])])
     assert found.outcome is Outcome.REGRESSION
     assert "the candidate failed in 2 blocks" in found.reasons[0]
-    assert found.failed == 2
+    assert (found.blocks, found.attempts, found.failed, found.requeued) == (2, 7, 2, 3)
 
 
 def test_a_limit_stands_in_a_disturbed_run_too() -> None:
@@ -201,3 +212,34 @@ def test_one_image_has_one_name_and_two_have_both() -> None:
 
 def test_a_pair_in_two_tiers_is_one_pair_of_images() -> None:
     assert list(images_of(manifest(PAIR, absent()))) == ["hello/main → hello/pr"]
+
+
+def test_a_slower_candidate_with_one_failure_concludes_nothing_in_a_disturbed_run() -> None:
+    found = verdict([*spoilt(3), *blocks(PAIR, [*STEADY, 100], [*SLOWER, None])])
+    assert found.outcome is Outcome.CONTAMINATED
+
+
+def gated_on_pull() -> RunManifest:
+    comparison = Comparison(candidate=make_experiment(), pairs=(PAIR,), rule=Rule(metrics={"pull": 0.2}))
+    return manifest(comparison=comparison)
+
+
+def test_a_phase_that_no_cell_has_is_never_a_pass() -> None:
+    found = verdict(blocks(PAIR, STEADY, STEADY), of=gated_on_pull())
+    assert (found.outcome, found.reasons) == (Outcome.INVALID, ("pull: no cell of this gate has that phase",))
+
+
+def test_a_phase_is_judged_by_the_blocks_in_which_both_sides_tell_it() -> None:
+    rows = blocks(PAIR, [*STEADY, 100], [*STEADY, 100])
+    for row in rows:
+        row["pull_ns"] = 150 * MS if row["side"] == "candidate" else 50 * MS
+    rows[0]["pull_ns"] = None
+    found = verdict(rows, of=gated_on_pull())
+    assert found.outcome is Outcome.REGRESSION
+    assert [decision.n for decision in found.decisions] == [10, 10]
+
+
+def test_a_candidate_that_pulls_where_the_baseline_did_not_is_never_a_pass() -> None:
+    rows = [{**row, "pull_ns": 50 * MS * (row["side"] == "candidate")} for row in blocks(PAIR, STEADY, STEADY)]
+    found = verdict(rows, of=gated_on_pull())
+    assert (found.outcome, found.reasons) == (Outcome.INVALID, (f"{PAIR.key}: pull: no block has both sides timed",))

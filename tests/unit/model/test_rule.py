@@ -57,3 +57,8 @@ def test_without_a_match_the_rules_own_is_tolerated() -> None:
 
 def test_a_pairs_name_shows_what_differs() -> None:
     assert PAIR.key == "docker/crun/app/main→pr/absent/bridge"
+
+
+def test_the_levels_of_the_looks_add_up_to_alpha() -> None:
+    rule = Rule(alpha=0.04, looks=(6, 12, 24, 48))
+    assert rule.alpha_at_look == 0.01
