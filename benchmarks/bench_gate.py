@@ -4,7 +4,7 @@
     pytest benchmarks/bench_gate.py -k "bank or rivals" --aa-pairs 1000       40 minutes, alone on the machine
     pytest benchmarks/bench_gate.py -k power --ab-gates 40                    40 minutes, alone on the machine
 
-Each writes a JSON file to ``gate/`` under ``--cold-results``; the rule is `coldstart.analyse.gate.judge`, whole.
+Each writes a JSON file to ``gate/`` under ``--cold-results``, the bank its error rates to ``calibration/`` there; the rule is `coldstart.analyse.gate.judge`, whole.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from coldstart.model.timeline import phases_of
 from coldstart.plan.experiment import load_experiment
 from coldstart.plan.schedule import new_seed
 from coldstart.pytest_plugin import VIRTUAL, replay_rounds
+from coldstart.report.calibration import calibration_path
 from coldstart.runner.contest import Contest, prepare_contest
 from coldstart.runner.gating import run_gate, run_pairs
 from coldstart.runner.place import Place, open_place
@@ -128,7 +129,8 @@ def bench_bank(benchmark: BenchmarkFixture, request: pytest.FixtureRequest, keep
     They are banked in parts: what the file has already is kept, and more is added until there are as many as wanted.
     """
     experiment, wanted = load_experiment("calibrate"), request.config.getoption("--aa-pairs")
-    banks = _banked_pairs(Path(request.config.getoption("--cold-results")) / "gate" / "bank.json")
+    results = Path(request.config.getoption("--cold-results"))
+    banks = _banked_pairs(results / "gate" / "bank.json")
     with open_place(experiment.engine, asked_for=False, purpose="gate", progress=_say) as place:
         while (missing := wanted - min((len(bank.baseline_ns) for bank in banks), default=0)) > 0:
             run = _paired(place, experiment, experiment, tmp_path, min(PART, missing))
@@ -142,7 +144,9 @@ def bench_bank(benchmark: BenchmarkFixture, request: pytest.FixtureRequest, keep
                 schema_version=SCHEMA_VERSION,
             )
             keep("bank", {"host": run.manifest.host, "engine": run.manifest.engine, "banks": banks})
-            keep("calibration", found)
+            path = calibration_path(results, found.host_class)  # where reports and gates look for it
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
             for cell in found.cells:
                 _say(f"{cell.cell}: {cell.pairs} pairs, {cell.as_shipped}, {cell.without_tolerance}, {cell.at_limit}")
     replay_rounds(benchmark, [round(value) for bank in banks for value in bank.baseline_ns])
