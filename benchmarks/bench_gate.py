@@ -4,7 +4,8 @@
     pytest benchmarks/bench_gate.py -k "bank or rivals" --aa-pairs 1000       40 minutes, alone on the machine
     pytest benchmarks/bench_gate.py -k power --ab-gates 40                    40 minutes, alone on the machine
 
-Each writes a JSON file to ``gate/`` under ``--cold-results``, the bank its error rates to ``calibration/`` there; the rule is `coldstart.analyse.gate.judge`, whole.
+Each writes a JSON file to ``gate/`` under ``--cold-results``, the bank its error rates to ``calibration/`` there, too; the
+rule is `coldstart.analyse.gate.judge`, whole.
 """
 
 from __future__ import annotations
