@@ -4,8 +4,8 @@
     pytest benchmarks/bench_gate.py -k "bank or rivals" --aa-pairs 1000       40 minutes, alone on the machine
     pytest benchmarks/bench_gate.py -k power --ab-gates 40                    40 minutes, alone on the machine
 
-Each writes a JSON file to ``gate/`` under ``--cold-results``, the bank its error rates to ``calibration/`` there, too; the
-rule is `coldstart.analyse.gate.judge`, whole.
+Each writes a JSON file to ``gate/`` under ``--cold-results``, the bank its error rates to ``calibration/`` there, too;
+the rule is `coldstart.analyse.gate.judge`, whole.
 """
 
 from __future__ import annotations
@@ -131,17 +131,18 @@ def bench_bank(benchmark: BenchmarkFixture, request: pytest.FixtureRequest, keep
     """
     experiment, wanted = load_experiment("calibrate"), request.config.getoption("--aa-pairs")
     results = Path(request.config.getoption("--cold-results"))
-    banks = _banked_pairs(results / "gate" / "bank.json")
+    banks, runs = _banked_pairs(results / "gate" / "bank.json"), list[str]()
     with open_place(experiment.engine, asked_for=False, purpose="gate", progress=_say) as place:
         while (missing := wanted - min((len(bank.baseline_ns) for bank in banks), default=0)) > 0:
             run = _paired(place, experiment, experiment, tmp_path, min(PART, missing))
             banks = merged([*banks, *bank_of([(run.manifest, tidy(run))])])
+            runs.append(run.manifest.run_id)
             found = calibrate(
                 banks,
                 Rule(),
                 host_class=host_class(run.manifest.host),
                 version=__version__,
-                runs=(run.manifest.run_id,),
+                runs=tuple(runs),
                 schema_version=SCHEMA_VERSION,
             )
             keep("bank", {"host": run.manifest.host, "engine": run.manifest.engine, "banks": banks})

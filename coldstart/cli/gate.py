@@ -199,7 +199,11 @@ def _finish(
     say: Callable[[str], None],
 ) -> None:
     if interrupted:
+        from coldstart.store.reader import open_run  # noqa: PLC0415  --help need not pay for it
+
         say(f"interrupted; what was measured is kept. Judge it with: coldstart gate {writer.path}")
+        if not open_run(writer.path).samples:
+            raise click.exceptions.Exit(EXIT_INTERRUPTED)
     verdict = _conclude(writer.path, said, limits)
     if interrupted:
         raise click.exceptions.Exit(EXIT_INTERRUPTED)

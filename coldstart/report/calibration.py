@@ -50,7 +50,7 @@ def calibration_section(calibration: Calibration) -> Section:
         Paragraph(
             f"Host class {calibration.host_class}: {together.regressions} of {together.gates} gates of a start against "
             f"itself called a regression, at most {together.upper:.1%} of all (95 %); {together.inconclusive} ended "
-            f"inconclusive. From {len(calibration.runs)} runs, in windows that follow one another and do not overlap."
+            f"inconclusive. Gates follow one another over the banked pairs and do not overlap."
         ),
         Table(
             caption=f"The rule at {rule.max_slowdown:.0%} tolerated, level {rule.alpha:g}: gates calling a regression",

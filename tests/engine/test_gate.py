@@ -14,6 +14,7 @@ import pytest
 
 from coldstart.images.bases import BaseSource, ensure_base
 from coldstart.model.cell import Side
+from coldstart.model.sample import Outcome
 from coldstart.store.reader import newest_run, open_run
 from coldstart.testbed.config import Testbed, TestbedConfig
 
@@ -96,8 +97,9 @@ def test_a_faster_candidate_is_ok_and_can_be_judged_once_more(gate: Gate) -> Non
     run = newest_run(gate.folder / "results")
     assert gate("gate", run.name)[0] == 0
     samples = open_run(run).samples
-    sides = [sample.trial.side for sample in samples]
-    assert sides.count(Side.BASELINE) == sides.count(Side.CANDIDATE) == 10
+    sides = [sample.trial.side for sample in samples if sample.outcome is Outcome.OK]
+    assert sides.count(Side.BASELINE) >= 10  # one more where a block was spoilt
+    assert sides.count(Side.CANDIDATE) >= 10
     assert all(sample.sentinel is not None for sample in samples if sample.trial.position == 0)
 
 

@@ -14,6 +14,7 @@ from coldstart.model.cell import CellPair, Side, Tier, Trial
 from coldstart.model.rule import Rule
 from coldstart.model.run import Comparison
 from coldstart.model.sample import Outcome
+from coldstart.runner import gating
 from coldstart.store.reader import newest_run, open_run
 from coldstart.store.writer import RunWriter
 from tests.unit.cli.conftest import Run
@@ -273,3 +274,23 @@ def test_an_undecided_budget_is_mapped_too(gate: Gate, tmp_path: Path) -> None:
 def test_budgets_nobody_has_are_refused(gate: Gate, targets: str, message: str) -> None:
     done = gate(gate.stored(100), "--targets", targets)
     assert (done.code, message in done.messages[0]) == (2, True)
+
+
+@pytest.mark.parametrize("after", [0, 3])
+def test_an_interrupted_gate_keeps_what_it_has_and_ends_with_130(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    def run_gate(_contest: Any, writer: RunWriter, _rule: Rule, **_said: Any) -> None:
+        manifest = writer.stored.manifest
+        assert manifest.comparison is not None
+        (pair,) = manifest.comparison.pairs
+        for block in range(after):
+            trial = Trial(block=block, position=0, cell=pair.baseline, side=Side.BASELINE)
+            writer.append(make_sample(trial, run_id=manifest.run_id))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gating, "run_gate", run_gate)
+    done = gate(*IMAGES, "--tier", "warm")
+    assert done.code == 130
+    assert f"Judge it with: coldstart gate {newest_run(gate.results)}" in done.err
+    assert len(open_run(newest_run(gate.results)).samples) == after
