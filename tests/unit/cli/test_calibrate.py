@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from coldstart.cli import calibrate as module
+from coldstart.model.cell import CellPair, Network, Side, Trial
+from coldstart.model.run import Comparison
 from coldstart.model.sample import SentinelReading
-from coldstart.store.reader import newest_run, open_run
+from coldstart.store.reader import StoredRun, newest_run, open_run
 from coldstart.store.writer import RunWriter
 from coldstart.testbed import surroundings
 from coldstart.testbed.quiet import QuietWait
 from tests.unit.cli.conftest import Run
-from tests.unit.cli.test_run import Done
-from tests.unit.factories import make_manifest, make_sample
+from tests.unit.cli.test_run import Done, a_signal_after_a_sample
+from tests.unit.factories import make_cell, make_experiment, make_host, make_manifest, make_sample
 
 FAKE = ("--engine", "fake", "--network", "host")
 
@@ -39,6 +42,11 @@ class Calibrate:
         told: dict[str, Any] = json.loads(done.out)
         return told
 
+    @property
+    def newest(self) -> StoredRun:
+        """The run that was begun last."""
+        return open_run(newest_run(self.results))
+
 
 @pytest.fixture
 def calibrate(
@@ -58,9 +66,61 @@ def test_pairs_are_added_to_those_of_earlier_calls(calibrate: Calibrate) -> None
     assert calibrate.found("--pairs", "0") == found
 
 
+def test_runs_are_banked_in_the_order_of_their_time_cell_by_cell(calibrate: Calibrate) -> None:
+    for name in ("20200102T000000Z-calibrate-0000", "20200101T000000Z-calibrate-ffff"):
+        cell = make_cell()
+        comparison = Comparison(candidate=make_experiment(), pairs=(CellPair(baseline=cell, candidate=cell),))
+        with RunWriter.create(calibrate.results, make_manifest(run_id=name, comparison=comparison)) as writer:
+            for place, side in enumerate(Side):
+                trial = Trial(block=0, position=place, cell=cell, side=side)
+                writer.append(make_sample(trial, run_id=name))
+    found = calibrate.found("--pairs", "0")
+    assert found["runs"] == ["20200101T000000Z-calibrate-ffff", "20200102T000000Z-calibrate-0000"]
+    assert [cell["pairs"] for cell in found["cells"]] == [2]
+
+
+def test_pairs_are_told_by_their_cells_and_counted_as_they_are_measured(calibrate: Calibrate) -> None:
+    lines = calibrate("--pairs", "2", *FAKE).err.splitlines()
+    assert f"run {calibrate.newest.manifest.run_id}: 2 pairs of fake/runc/hello/alpine/warm/host" in lines
+    assert [line.partition("]")[0] for line in lines if "] block " in line] == ["[1/4", "[2/4", "[3/4", "[4/4"]
+
+
+def test_what_is_said_is_what_is_measured(calibrate: Calibrate) -> None:
+    calibrate.found("--pairs", "1", *FAKE, "--seed", "0", "--timeout", "1m", "-e", "A=1", "--runtime", "crun")
+    manifest = calibrate.newest.manifest
+    experiment = manifest.experiment
+    assert (manifest.seed, manifest.argv[:2]) == (0, ("coldstart", "calibrate"))
+    assert (experiment.runs, experiment.timeout_ns, experiment.network) == (1, 60_000_000_000, (Network.HOST,))
+    assert (experiment.options.env, experiment.runtime) == (("A=1",), ("crun",))
+
+
+def test_an_image_of_ones_own_can_be_calibrated_on(calibrate: Calibrate) -> None:
+    found = calibrate.found("--pairs", "1", "--image", "app:pr", "--ready", "http:8080/", *FAKE)
+    assert [cell["cell"] for cell in found["cells"]] == ["fake/runc/app/pr/warm/host"]
+
+
+def test_a_tier_that_is_named_has_to_be_provable(calibrate: Calibrate) -> None:
+    done = calibrate("--pairs", "1", "--tier", "cached", *FAKE)
+    assert (done.code, len(done.messages), calibrate.results.exists()) == (4, 1, False)
+
+
+def test_an_interrupted_call_keeps_its_pairs_and_ends_with_130(calibrate: Calibrate) -> None:
+    calibrate.found("--pairs", "2", *FAKE)
+    with a_signal_after_a_sample(signal.SIGINT):
+        done = calibrate("--pairs", "50", *FAKE, "--json")
+    (cell,) = json.loads(done.out)["cells"]
+    assert (done.code, cell["pairs"], cell["attempts"]) == (130, 2, 5)
+    assert len(calibrate.newest.samples) == 1
+
+
+def test_a_call_without_the_time_for_a_pair_adds_none(calibrate: Calibrate) -> None:
+    before = calibrate.found("--pairs", "2", *FAKE)
+    assert calibrate.found("--pairs", "1", "--budget", "1ns", *FAKE) == before
+
+
 def test_a_start_is_compared_with_itself_and_nothing_is_judged(calibrate: Calibrate) -> None:
     calibrate.found("--pairs", "2", *FAKE)
-    manifest = open_run(newest_run(calibrate.results)).manifest
+    manifest = calibrate.newest.manifest
     assert manifest.experiment.name == module.NAME
     assert manifest.comparison is not None
     assert manifest.comparison.rule is None
@@ -85,12 +145,66 @@ def test_the_tables_say_how_much_is_known(calibrate: Calibrate) -> None:
     assert "too few pairs" in out
 
 
+def test_without_the_packages_of_reports_nothing_is_calibrated(
+    calibrate: Calibrate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "can_report", lambda: False)
+    done = calibrate("--pairs", "1", *FAKE)
+    assert (done.code, calibrate.results.exists()) == (2, False)
+    assert done.messages == [
+        "coldstart: a calibration needs packages that are not installed: pip install 'coldstart[report]'"
+    ]
+
+
+def test_what_cannot_be_kept_ends_with_4_and_costs_no_pair(calibrate: Calibrate) -> None:
+    calibrate.results.mkdir()
+    (calibrate.results / "calibration").write_text("")
+    done = calibrate("--pairs", "1", *FAKE)
+    assert (done.code, len(done.messages), len(calibrate.newest.samples)) == (4, 1, 2)
+    assert done.messages[0].startswith(f"coldstart: {calibrate.results}/calibration/")
+    assert done.messages[0].endswith(" Choose another place with --results.")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [("run.json", "{", "run.json: is damaged"), ("samples.jsonl", "x\n{}\n", "samples.jsonl:1: is damaged")],
+)
+def test_a_damaged_run_of_the_bank_is_named(calibrate: Calibrate, name: str, text: str, message: str) -> None:
+    calibrate.found("--pairs", "1", *FAKE)
+    (calibrate.newest.path / name).write_text(text)
+    done = calibrate("--pairs", "0")
+    assert (done.code, done.out, len(done.messages)) == (2, "", 1)
+    assert message in done.messages[0]
+
+
+def test_a_calibrations_run_cannot_be_gone_on_with(
+    calibrate: Calibrate, coldstart: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
+    calibrate.found("--pairs", "1", *FAKE)
+    assert coldstart("run", "--resume", str(calibrate.newest.path)) == 2
+    assert capfd.readouterr().err.count("coldstart: ") == 1
+
+
 def test_nothing_banked_is_said_with_the_remedy(calibrate: Calibrate) -> None:
     done = calibrate("--pairs", "0")
     assert (done.code, done.messages) == (
         4,
         [f"coldstart: no pairs are banked under {calibrate.results}: measure some with coldstart calibrate."],
     )
+
+
+def test_a_run_without_a_sample_is_none_of_the_bank(calibrate: Calibrate) -> None:
+    RunWriter.create(calibrate.results, make_manifest(run_id="20991231T000000Z-calibrate-0000")).close()
+    assert calibrate("--pairs", "0").code == 4
+
+
+def test_the_newest_run_says_which_kind_of_machine_is_looked_at(calibrate: Calibrate) -> None:
+    calibrate.found("--pairs", "1", *FAKE)
+    new = make_manifest(run_id="20991231T000000Z-calibrate-0000", host=make_host(board="Another Board"))
+    with RunWriter.create(calibrate.results, new) as writer:
+        writer.append(make_sample(run_id=new.run_id))
+    found = calibrate.found("--pairs", "0")
+    assert (found["runs"], found["host_class"].startswith("aarch64-another-board-2cpu-")) == ([new.run_id], True)
 
 
 def test_runs_of_another_kind_of_machine_are_left_out(calibrate: Calibrate) -> None:
@@ -104,10 +218,15 @@ def test_runs_of_another_kind_of_machine_are_left_out(calibrate: Calibrate) -> N
     ("arguments", "message"),
     [
         (("--pairs", "-1"), "-1"),
+        (("--pairs", "100001"), "100001"),
+        (("--pairs", "many"), "many"),
+        (("--budget", "5", *FAKE), "is not a duration"),
+        (("--timeout", "5", *FAKE), "is not a duration"),
+        (("--tier", "luke", *FAKE), "unknown tier 'luke'"),
         (("--image", "x:1", *FAKE), "needs --ready"),
         (("--runtime", "rnc", *FAKE), "unknown runtime 'rnc'"),
     ],
 )
 def test_what_makes_no_sense_ends_with_2(calibrate: Calibrate, arguments: tuple[str, ...], message: str) -> None:
     done = calibrate(*arguments)
-    assert (done.code, message in done.err) == (2, True)
+    assert (done.code, message in done.err, calibrate.results.exists()) == (2, True, False)

@@ -9,13 +9,23 @@ from typing import Any
 
 import pytest
 
-from coldstart.model.cell import Cell, CellPair, Side, Trial
+from coldstart.cli import compare as module
+from coldstart.model.cell import Cell, CellPair, Side, Tier, Trial
 from coldstart.model.run import Comparison
-from coldstart.model.sample import Sample
+from coldstart.model.sample import Outcome, Phase, Sample, Source
 from coldstart.store.writer import RunWriter
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.test_run import Done
-from tests.unit.factories import MS, make_cell, make_experiment, make_host, make_manifest, make_sample
+from tests.unit.factories import (
+    MS,
+    make_cell,
+    make_experiment,
+    make_host,
+    make_manifest,
+    make_sample,
+    make_span,
+    make_spans,
+)
 
 RUNC, CRUN = make_cell(), make_cell(runtime="crun")
 
@@ -129,10 +139,84 @@ def test_other_hosts_and_experiments_are_compared_and_told(compare: Compare, one
     ]
 
 
+def test_runs_of_one_host_and_experiment_need_no_word(compare: Compare, one: str) -> None:
+    assert compare(one, one).err == ""
+
+
 def test_runs_of_different_sources_are_compared_on_the_one_both_have(compare: Compare) -> None:
-    first = compare.store("first", starts("first", {RUNC: [100]}, source="trace"))
+    engine = make_spans(init_ns=100 * MS)
+    (init,) = (span for span in engine if span.phase is Phase.INIT)
+    traced = make_span(Phase.INIT, init.start_ns + 30 * MS, init.end_ns, source=Source.TRACE)  # sees it shorter
+    first = compare.store("first", starts("first", {RUNC: [100]}, source="trace", spans=(*engine, traced)))
     second = compare.store("second", starts("second", {RUNC: [100]}))
     assert init_shift(compare.effects(first, second)) == 0
+    assert init_shift(compare.effects(second, first)) == 0
+    assert init_shift(compare.effects(first, first)) == 0
+
+
+def test_every_factor_can_be_compared_by(compare: Compare) -> None:
+    warm, cached = make_cell(tier=Tier.WARM), make_cell(tier=Tier.CACHED)
+    experiment = make_experiment(tier=(Tier.WARM, Tier.CACHED))
+    run = compare.store("tiers", starts("tiers", {warm: [100, 101], cached: [150, 151]}), experiment=experiment)
+    assert init_shift(compare.effects(run, "--by", "tier")) == 50 * MS
+    assert init_shift(compare.effects(run, "--by", "tier", "--against", "cached")) == -50 * MS
+
+
+def test_without_the_packages_of_reports_nothing_is_compared(
+    compare: Compare, one: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "can_report", lambda: False)
+    done = compare(one, one)
+    assert (done.code, done.messages) == (
+        2,
+        ["coldstart: a comparison needs packages that are not installed: pip install 'coldstart[report]'"],
+    )
+
+
+def test_a_gates_run_without_a_whole_block_has_nothing_to_compare(compare: Compare) -> None:
+    comparison = Comparison(candidate=make_experiment(), pairs=(CellPair(baseline=RUNC, candidate=RUNC),))
+    compare.store("half", starts("half", {RUNC: [100, 101]}, Side.BASELINE), comparison=comparison)
+    done = compare("half")
+    assert (done.code, done.messages) == (2, ["coldstart: there is nothing to compare: no block with both sides."])
+
+
+def test_a_run_in_which_every_start_failed_has_no_cell_to_compare(compare: Compare, one: str) -> None:
+    compare.store("failed", starts("failed", {RUNC: [100]}, outcome=Outcome.EXITED))
+    assert compare("failed", one).code == 2
+
+
+def test_a_run_without_a_sample_has_no_cell_to_compare(compare: Compare, one: str) -> None:
+    compare.store("empty", [])
+    for runs in (("empty", one), (one, "empty"), ("empty", "empty")):
+        done = compare(*runs)
+        assert (done.code, "no cell that both runs timed" in done.messages[-1]) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [("run.json", "{", "run.json: is damaged"), ("samples.jsonl", "x\n{}\n", "samples.jsonl:1: is damaged")],
+)
+def test_a_damaged_run_is_refused_with_the_place_of_the_damage(
+    compare: Compare, one: str, name: str, text: str, message: str
+) -> None:
+    compare.store("two", starts("two", {RUNC: [100]}))
+    (compare.results / "two" / name).write_text(text)
+    done = compare(one, "two")
+    assert (done.code, done.out, len(done.messages)) == (2, "", 1)
+    assert message in done.messages[0]
+
+
+def test_a_run_of_a_newer_version_is_refused(compare: Compare, one: str) -> None:
+    compare.store("new", starts("new", {RUNC: [100]}), schema_version=99)
+    done = compare(one, "new")
+    assert (done.code, "has schema version 99" in done.messages[0]) == (2, True)
+
+
+@pytest.mark.parametrize(("arguments", "word"), [((), "RUN"), (("one", "--by", "colour"), "colour")])
+@pytest.mark.usefixtures("one")
+def test_what_the_command_does_not_take_ends_with_2(compare: Compare, arguments: tuple[str, ...], word: str) -> None:
+    done = compare(*arguments)
+    assert (done.code, word in done.err) == (2, True)
 
 
 @pytest.mark.parametrize(

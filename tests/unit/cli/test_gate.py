@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -10,21 +11,43 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from coldstart.cli import gate as module
-from coldstart.model.cell import CellPair, Side, Tier, Trial
+from coldstart.engines.fake import FakeEngine
+from coldstart.errors import EngineUnreachableError
+from coldstart.measure import session
+from coldstart.model.cell import CellPair, Network, Side, Tier, Trial
 from coldstart.model.rule import Rule
-from coldstart.model.run import Comparison
-from coldstart.model.sample import Outcome
+from coldstart.model.run import Comparison, RunManifest
+from coldstart.model.sample import Outcome, SentinelReading
 from coldstart.runner import gating
-from coldstart.store.reader import newest_run, open_run
+from coldstart.store.reader import StoredRun, newest_run, open_run
 from coldstart.store.writer import RunWriter
+from coldstart.testbed import surroundings
+from coldstart.testbed.quiet import QuietWait
 from tests.unit.cli.conftest import Run
-from tests.unit.cli.test_run import Done
+from tests.unit.cli.test_run import Done, a_signal_after_a_sample
 from tests.unit.factories import MS, make_cell, make_experiment, make_image, make_manifest, make_sample
+from tests.unit.report.test_calibration import write_calibration
 
 READY = ("--ready", "http:8080/", "--engine", "fake")
 IMAGES = ("--baseline", "app:main", "--candidate", "app:pr", *READY)
+RUNTIMES = ("--baseline-runtime", "runc", "--candidate-runtime", "crun")
+ONE_LOOK = ("--tier", "warm", "--max-slowdown", "1000%")
+"""Ten pairs are enough to be sure of this, however noisy the machine is."""
+ONE_BLOCK = ("--tier", "warm", "--max-layers", "0")
+"""No image has so few, so the verdict is out after a block."""
 CELL = make_cell(tier=Tier.WARM)
 PAIR = CellPair(baseline=CELL, candidate=make_cell(tier=Tier.WARM, variant="scratch"))
+
+EXPERIMENT = """
+name = "x"
+runs = 5
+[factors]
+engine = ["fake"]
+runtime = ["runc"]
+workload = ["hello"]
+variant = ["alpine"]
+tier = ["warm"]
+"""
 
 
 class Gate:
@@ -36,11 +59,24 @@ class Gate:
         self.results = folder / "results"
 
     def __call__(self, *arguments: str) -> Done:
-        code = self._coldstart("gate", *arguments, "--results", str(self.results))
+        """``coldstart gate`` with these arguments; what follows ``--`` stays at the end."""
+        cut = arguments.index("--") if "--" in arguments else len(arguments)
+        code = self._coldstart("gate", *arguments[:cut], "--results", str(self.results), *arguments[cut:])
         return Done(code, *self._capfd.readouterr())
 
+    def measured(self, *arguments: str) -> StoredRun:
+        """What is stored of a gate that is over after a block."""
+        done = self(*ONE_BLOCK, *arguments)
+        assert done.code == 1, done.err
+        return self.newest
+
+    @property
+    def newest(self) -> StoredRun:
+        """The run that was begun last."""
+        return open_run(newest_run(self.results))
+
     def stored(self, candidate_ms: float, n: int = 10, failed: int = 0, **fields: Any) -> str:
-        """A gate's run: the candidate takes so long, the baseline 100 ms."""
+        """A gate's run: the candidate takes so long, the baseline 100 ms; in so many blocks the candidate fails."""
         comparison = Comparison(candidate=make_experiment(), pairs=(PAIR,), rule=Rule())
         images = (make_image(), make_image(variant="scratch"))
         manifest = make_manifest(**{"run_id": "stored", "comparison": comparison, "images": images, **fields})
@@ -61,219 +97,141 @@ class Gate:
                     writer.append(sample)
         return "stored"
 
+    def disturbed(self) -> str:
+        """A gate's run whose every baseline start had to be repeated once."""
+        comparison = Comparison(candidate=make_experiment(), pairs=(PAIR,), rule=Rule())
+        images = (make_image(), make_image(variant="scratch"))
+        manifest = make_manifest(run_id="disturbed", comparison=comparison, images=images)
+        with RunWriter.create(self.results, manifest) as writer:
+            for block in range(10):
+                for side, attempt, outcome in (
+                    (Side.BASELINE, 0, Outcome.NOT_QUIET),
+                    (Side.BASELINE, 1, Outcome.OK),
+                    (Side.CANDIDATE, 0, Outcome.OK),
+                ):
+                    trial = Trial(block=block, position=attempt, cell=PAIR.of(side), side=side, attempt=attempt)
+                    writer.append(make_sample(trial, outcome=outcome, run_id="disturbed"))
+        return "disturbed"
+
 
 @pytest.fixture
 def gate(coldstart: Run, capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gate:
+    """The command on a quiet machine, and not in a CI's job."""
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    quiet = QuietWait(quiet=True, waited_ns=0, busy_fraction=0.0)
+    monkeypatch.setattr(surroundings, "wait_until_quiet", lambda: quiet)
+    monkeypatch.setattr(surroundings, "read_sentinel", lambda _folder: SentinelReading(cpu_ns=1))
     return Gate(coldstart, capfd, tmp_path)
 
 
-def test_two_images_are_measured_side_by_side_and_stored(gate: Gate) -> None:
-    done = gate(*IMAGES, "--tier", "warm", "--budget", "1ms", "--seed", "7")
-    assert done.code in {3, 4}, done.err
-    manifest = open_run(newest_run(gate.results)).manifest
+def compared(manifest: RunManifest, factor: str) -> list[tuple[str, str]]:
+    """The factor's levels on both sides, pair by pair."""
     assert manifest.comparison is not None
-    (pair,) = manifest.comparison.pairs
-    assert (pair.baseline.variant, pair.candidate.variant) == ("main", "pr")
-    assert (manifest.seed, manifest.comparison.rule) == (7, Rule())
+    pairs = manifest.comparison.pairs
+    return [(str(getattr(pair.baseline, factor)), str(getattr(pair.candidate, factor))) for pair in pairs]
 
 
-def test_absent_and_warm_are_what_is_gated_unless_said_otherwise(gate: Gate) -> None:
-    gate(*IMAGES, "--budget", "1ms")
-    comparison = open_run(newest_run(gate.results)).manifest.comparison
+# --- what can be compared ---
+
+
+def test_a_candidate_that_is_not_slower_ends_with_0_after_the_first_look(gate: Gate) -> None:
+    done = gate(*IMAGES, *ONE_LOOK)
+    assert (done.code, len(gate.newest.samples)) == (0, 20), done.err
+    assert done.out.startswith("not slower than is tolerated — fake/runc/app/main→pr/warm/bridge: not slower by more")
+
+
+def test_progress_names_the_run_its_pairs_and_looks_each_start_and_what_a_look_says(gate: Gate) -> None:
+    lines = gate(*IMAGES, *ONE_LOOK).err.splitlines()
+    pair = "fake/runc/app/main→pr/warm/bridge"
+    assert f"run {gate.newest.manifest.run_id}: {pair}; looks after 10, 20, 40, 80, 160 pairs" in lines
+    assert sum("/320] block " in line for line in lines) == 20
+    assert lines[-1] == f"{pair}: ok, not slower by more than +1000.0%"
+
+
+def test_two_images_are_measured_side_by_side_and_stored(gate: Gate) -> None:
+    run = gate.measured(*IMAGES, "--seed", "7")
+    assert compared(run.manifest, "variant") == [("main", "pr")]
+    assert {sample.trial.side for sample in run.samples} == {Side.BASELINE, Side.CANDIDATE}
+    assert (run.manifest.seed, run.manifest.argv[:2]) == (7, ("coldstart", "gate"))
+    assert "-gate-" in run.path.name
+
+
+def test_a_seed_of_0_is_one_too(gate: Gate) -> None:
+    assert gate.measured(*IMAGES, "--seed", "0").manifest.seed == 0
+
+
+def test_the_rule_that_was_asked_for_is_stored_with_the_run(gate: Gate) -> None:
+    comparison = gate.measured(*IMAGES, "--max-slowdown", "7%", "--alpha", "0.05").manifest.comparison
     assert comparison is not None
-    assert [pair.baseline.tier for pair in comparison.pairs] == [Tier.ABSENT, Tier.WARM]
+    assert comparison.rule == Rule(max_slowdown=0.07, alpha=0.05)
 
 
-def test_two_runtimes_of_one_image_are_compared(gate: Gate) -> None:
-    runtimes = ("--baseline-runtime", "runc", "--candidate-runtime", "crun")
-    for image in (("--image", "app:pr"), ("--workload", "hello", "--variant", "alpine")):
-        done = gate(*image, *runtimes, *READY, "--tier", "warm", "--budget", "1ms")
-        assert done.code in {3, 4}, done.err
-        comparison = open_run(newest_run(gate.results)).manifest.comparison
-        assert comparison is not None
-        assert [(p.baseline.runtime, p.candidate.runtime) for p in comparison.pairs] == [("runc", "crun")]
+@pytest.mark.parametrize(
+    "contenders",
+    [
+        IMAGES,
+        ("--image", "app:pr", *RUNTIMES, *READY),
+        ("--workload", "hello", "--variant", "alpine", *RUNTIMES, "--engine", "fake"),
+    ],
+)
+def test_absent_and_warm_are_what_is_gated_unless_said_otherwise(gate: Gate, contenders: tuple[str, ...]) -> None:
+    gate(*contenders, "--max-layers", "0")
+    assert compared(gate.newest.manifest, "tier") == [("absent", "absent"), ("warm", "warm")]
+
+
+def test_a_tier_that_is_named_has_to_be_provable(gate: Gate) -> None:
+    done = gate(*IMAGES, "--tier", "cached")
+    assert (done.code, len(done.messages), gate.results.exists()) == (4, 1, False), done.err
+
+
+@pytest.mark.parametrize("image", [("--image", "app:pr"), ("--workload", "hello", "--variant", "alpine")])
+def test_two_runtimes_of_one_image_are_compared(gate: Gate, image: tuple[str, ...]) -> None:
+    assert compared(gate.measured(*image, *RUNTIMES, *READY).manifest, "runtime") == [("runc", "crun")]
 
 
 def test_two_experiment_files_are_compared_with_their_own_options(gate: Gate, tmp_path: Path) -> None:
-    text = (
-        'name = "x"\nruns = 5\n[factors]\nengine = ["fake"]\nruntime = ["runc"]\nworkload = ["hello"]\n'
-        'variant = ["alpine"]\ntier = ["warm"]\n'
-    )
-    (tmp_path / "a.toml").write_text(text)
-    (tmp_path / "b.toml").write_text(f'{text}[options]\nenv = ["A=1"]\n')
-    gate(str(tmp_path / "a.toml"), str(tmp_path / "b.toml"), "--budget", "1ms")
-    manifest = open_run(newest_run(gate.results)).manifest
+    (tmp_path / "a.toml").write_text(EXPERIMENT)
+    (tmp_path / "b.toml").write_text(f'{EXPERIMENT}[options]\nenv = ["A=1"]\n')
+    manifest = gate.measured(str(tmp_path / "a.toml"), str(tmp_path / "b.toml")).manifest
     assert manifest.comparison is not None
     assert (manifest.experiment.options.env, manifest.comparison.candidate.options.env) == ((), ("A=1",))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ((), "name what to compare"),
-        (("--baseline", "a:1", *READY), "name what to compare"),
-        (("--baseline-runtime", "runc", "--image", "a:1", *READY), "name what to compare"),
-        ((*IMAGES, "--baseline-runtime", "a", "--candidate-runtime", "b"), "name what to compare"),
-        (("a.toml", "b.toml", "c.toml"), "name what to compare"),
-        (("a.toml", "b.toml", *IMAGES), "name what to compare"),
-        ((*IMAGES, "--image", "x:1"), "--image is for two runtimes"),
-        (
-            ("--image", "a:1", "--runtime", "runc", "--baseline-runtime", "a", "--candidate-runtime", "b", *READY),
-            "--baseline-runtime and --candidate-runtime say which",
-        ),
-        (("--baseline-runtime", "runc", "--candidate-runtime", "crun", *READY), "two runtimes need an image"),
-        (("--baseline", "a:1", "--candidate", "a:2", "--engine", "fake"), "needs --ready"),
-        ((*IMAGES, "--max-slowdown", "5"), "write a percentage"),
-        ((*IMAGES, "--max-slowdown", "x%"), "write a percentage"),
-        ((*IMAGES, "--max-slowdown", "-1%"), "write a percentage"),
-        ((*IMAGES, "--max-slowdown", "nan%"), "write a percentage"),
-        ((*IMAGES, "--alpha", "0"), "a share of false alarms"),
-        ((*IMAGES, "--alpha", "0.5"), "a share of false alarms"),
-        ((*IMAGES, "--max-layers", "x"), "--max-layers 'x'"),
-        ((*IMAGES, "--max-pull-bytes", "5%"), "--max-pull-bytes '5%'"),
-        ((*IMAGES, "--junit", "/no/such/place.xml"), "there is no folder /no/such"),
-        ((*IMAGES, "--summary", "/no/such/place.md"), "there is no folder /no/such"),
-        ((*IMAGES, "--targets", "x.toml"), "--targets judges a stored run"),
-        (("no-such-run",), "no run 'no-such-run'"),
-        ((*IMAGES, "--tier", "luke"), "unknown tier 'luke'"),
-        ((*IMAGES, "--budget", "5"), "is not a duration"),
-    ],
-)
-def test_what_makes_no_sense_ends_with_2_and_measures_nothing(
-    gate: Gate, arguments: tuple[str, ...], message: str
-) -> None:
-    done = gate(*arguments)
-    assert (done.code, len(done.messages)) == (2, 1), done.err
-    assert message in done.messages[0]
-    assert not gate.results.exists()
+def test_what_is_said_replaces_both_experiments_own(gate: Gate, tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(EXPERIMENT)
+    files = (str(tmp_path / "a.toml"), str(tmp_path / "a.toml"))
+    manifest = gate.measured(*files, "--network", "host", "--timeout", "1m", "-e", "A=1").manifest
+    assert manifest.comparison is not None
+    for experiment in (manifest.experiment, manifest.comparison.candidate):
+        assert (experiment.network, experiment.timeout_ns) == ((Network.HOST,), 60_000 * MS)
+        assert experiment.options.env == ("A=1",)
 
 
-def test_what_is_tolerated_is_said_for_all_for_cells_and_for_phases() -> None:
-    rule = module._rule(("7%", "absent=10%", "*/crun/*=12.5%", "pull=20%"), 0.02)
-    assert rule == Rule(max_slowdown=0.07, alpha=0.02, cells={"absent": 0.10, "*/crun/*": 0.125}, metrics={"pull": 0.2})
-    assert module._rule((), 0.01) == Rule()
+def test_what_follows_two_dashes_is_run_in_both_containers(gate: Gate) -> None:
+    manifest = gate.measured(*IMAGES, "--ready", "exit", "--", "sh", "-c", "exit 0").manifest
+    assert manifest.comparison is not None
+    for experiment in (manifest.experiment, manifest.comparison.candidate):
+        assert experiment.options.command == ("sh", "-c", "exit 0")
 
 
-@pytest.mark.parametrize(
-    ("candidate_ms", "n", "code", "word"),
-    [(100, 10, 0, "not slower"), (130, 10, 1, "regression"), (100, 5, 3, "inconclusive")],
-)
-def test_a_stored_gate_is_judged_once_more(gate: Gate, candidate_ms: float, n: int, code: int, word: str) -> None:
-    done = gate(gate.stored(candidate_ms, n))
-    assert (done.code, done.err) == (code, "")
-    assert word in done.out
+def test_a_hard_limit_that_is_passed_ends_a_gate_after_a_block(gate: Gate) -> None:
+    done = gate(*IMAGES, *ONE_BLOCK)
+    assert (done.code, len(gate.newest.samples)) == (1, 2)
+    assert "app/main → app/pr: 2 layers, limit 0" in done.out
 
 
-@pytest.mark.parametrize(("mapped", "code"), [("pass", 0), ("fail", 1)])
-def test_inconclusive_is_mapped_as_it_is_wanted(gate: Gate, mapped: str, code: int) -> None:
-    assert gate(gate.stored(100, 5), "--on-inconclusive", mapped).code == code
+def test_a_gate_without_the_time_for_a_start_is_no_pass(gate: Gate) -> None:
+    done = gate(*IMAGES, "--budget", "1ns", "--on-inconclusive", "pass")
+    assert (done.code, len(done.messages), gate.newest.samples) == (4, 1, ())
+    assert "nothing was measured" in done.messages[0]
 
 
-def test_a_regression_is_never_mapped(gate: Gate) -> None:
-    assert gate(gate.stored(130), "--on-inconclusive", "pass").code == 1
-
-
-def test_failures_of_the_candidate_are_a_regression(gate: Gate) -> None:
-    done = gate(gate.stored(100, 10, failed=2))
-    assert (done.code, "the candidate failed in 2 blocks" in done.out) == (1, True)
-
-
-def test_nothing_measured_is_never_a_pass(gate: Gate) -> None:
-    done = gate(gate.stored(100, 0))
-    assert (done.code, done.messages) == (
-        4,
-        [f"coldstart: nothing was measured: {gate.results}/stored has no sample, so nothing can be said."],
-    )
-
-
-def test_a_hard_limit_of_a_stored_gate_is_a_regression(gate: Gate) -> None:
-    done = gate(gate.stored(100), "--max-layers", "1")
-    assert (done.code, "2 layers, limit 1" in done.out) == (1, True)
-
-
-def test_the_verdict_can_be_had_as_json(gate: Gate) -> None:
-    done = gate(gate.stored(130), "--json")
-    told = json.loads(done.out)
-    assert (told["outcome"], told["decisions"][0]["call"], told["run_id"]) == ("regression", "regression", "stored")
-
-
-def test_markdown_is_appended_where_the_job_wants_it(
-    gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    summary = tmp_path / "summary.md"
-    summary.write_text("before\n")
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
-    gate(gate.stored(130))
-    text = summary.read_text()
-    assert text.startswith("before\n## Cold-start gate: regression\n")
-    assert "| docker/runc/hello/alpine→scratch/warm/bridge | 10 |" in text
-
-
-def test_a_named_summary_comes_before_the_jobs(gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "jobs.md"))
-    gate(gate.stored(130), "--summary", str(tmp_path / "mine.md"))
-    assert (tmp_path / "mine.md").exists()
-    assert not (tmp_path / "jobs.md").exists()
-
-
-def test_a_junit_file_has_the_questions_and_the_verdict(gate: Gate, tmp_path: Path) -> None:
-    gate(gate.stored(130), "--junit", str(tmp_path / "gate.xml"))
-    suite = ET.parse(tmp_path / "gate.xml").getroot()  # noqa: S314  our own file
-    assert (suite.get("tests"), suite.get("failures")) == ("2", "2")
-
-
-def test_a_run_without_two_contenders_is_refused_with_what_would_do(gate: Gate) -> None:
-    done = gate(gate.stored(100, comparison=None))
-    assert done.code == 2
-    assert "--targets FILE" in done.messages[0]
-
-
-def test_a_newer_run_is_refused(gate: Gate) -> None:
-    done = gate(gate.stored(100, schema_version=99))
-    assert (done.code, "schema version 99" in done.messages[0]) == (2, True)
-
-
-def test_a_gates_run_cannot_be_gone_on_with(gate: Gate, coldstart: Run, capfd: pytest.CaptureFixture[str]) -> None:
-    gate.stored(100)
-    assert coldstart("run", "--resume", "stored", "--results", str(gate.results)) == 2
-    assert "Repeat the gate" in capfd.readouterr().err
-
-
-BUDGET = """
-title = "board"
-[[target]]
-id = "ready"
-claim = "ready in time"
-metric = "e2e_ns"
-statistic = "median"
-limit = "{limit}"
-applies_to = {{ variant = "{variant}" }}
-"""
-
-
-@pytest.mark.parametrize(
-    ("limit", "variant", "code"),
-    [("500ms", "alpine", 0), ("50ms", "alpine", 1), ("100004500ns", "alpine", 3), ("500ms", "distroless", 4)],
-)
-def test_a_run_is_judged_by_budgets(gate: Gate, tmp_path: Path, limit: str, variant: str, code: int) -> None:
-    (tmp_path / "budgets.toml").write_text(BUDGET.format(limit=limit, variant=variant))
-    done = gate(gate.stored(100), "--targets", str(tmp_path / "budgets.toml"))
-    assert done.code == code, done.out
-    told = gate("stored", "--targets", str(tmp_path / "budgets.toml"), "--json")
-    assert json.loads(told.out)["exit_code"] == code
-
-
-def test_an_undecided_budget_is_mapped_too(gate: Gate, tmp_path: Path) -> None:
-    (tmp_path / "budgets.toml").write_text(BUDGET.format(limit="100004500ns", variant="alpine"))
-    arguments = (gate.stored(100), "--targets", str(tmp_path / "budgets.toml"))
-    assert gate(*arguments, "--on-inconclusive", "fail").code == 1
-
-
-@pytest.mark.parametrize(("targets", "message"), [("no-such", "unknown targets file"), ("./no.toml", "cannot be read")])
-def test_budgets_nobody_has_are_refused(gate: Gate, targets: str, message: str) -> None:
-    done = gate(gate.stored(100), "--targets", targets)
-    assert (done.code, message in done.messages[0]) == (2, True)
+def test_a_gate_that_is_interrupted_shows_what_it_has_and_says_how_to_judge_it(gate: Gate) -> None:
+    with a_signal_after_a_sample(signal.SIGINT):
+        done = gate(*IMAGES, "--tier", "warm", "--on-inconclusive", "pass")
+    assert (done.code, len(gate.newest.samples)) == (130, 1)
+    assert done.err.splitlines()[-1].endswith(f"Judge it with: coldstart gate {gate.newest.path}")
+    assert "fake/runc/app/main→pr/warm/bridge" in done.out
 
 
 @pytest.mark.parametrize("after", [0, 3])
@@ -294,3 +252,411 @@ def test_an_interrupted_gate_keeps_what_it_has_and_ends_with_130(
     assert done.code == 130
     assert f"Judge it with: coldstart gate {newest_run(gate.results)}" in done.err
     assert len(open_run(newest_run(gate.results)).samples) == after
+
+
+def test_an_engine_that_is_lost_is_never_a_pass(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(_engine: FakeEngine, container_id: str) -> None:
+        raise EngineUnreachableError(f"gone before {container_id} started.")
+
+    monkeypatch.setattr(FakeEngine, "start", gone)
+    done = gate(*IMAGES, "--tier", "warm")
+    assert (done.code, len(gate.newest.samples)) == (4, session.LOST_IN_A_ROW), done.err
+
+
+# --- what is refused ---
+
+
+NAME_WHAT = "name what to compare, one of: --baseline REF --candidate REF; --image REF --baseline-runtime NAME "
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), NAME_WHAT),
+        (("--baseline", "a:1", *READY), NAME_WHAT),
+        (("--candidate", "a:1", *READY), NAME_WHAT),
+        (("--baseline-runtime", "runc", "--image", "a:1", *READY), NAME_WHAT),
+        (("--candidate-runtime", "runc", "--image", "a:1", *READY), NAME_WHAT),
+        (("--image", "a:1", *READY), NAME_WHAT),
+        ((*IMAGES, *RUNTIMES), NAME_WHAT),
+        (("a.toml", "b.toml", "c.toml"), NAME_WHAT),
+        (("a.toml", "b.toml", *IMAGES), NAME_WHAT),
+        (("a.toml", "b.toml", *RUNTIMES), NAME_WHAT),
+        ((*IMAGES, "--image", "x:1"), "--image is for two runtimes"),
+        (("--image", "a:1", "--runtime", "runc", *RUNTIMES, *READY), "--baseline-runtime and --candidate-runtime say"),
+        ((*RUNTIMES, *READY), "two runtimes need an image: --image REF with --ready, or --workload and --variant."),
+        ((*RUNTIMES, "--workload", "hello", *READY), "two runtimes need an image"),
+        ((*RUNTIMES, "--variant", "alpine", *READY), "two runtimes need an image"),
+        (("--image", "a:1", "--baseline-runtime", "runc", "--candidate-runtime", "crn", *READY), "did you mean 'crun'"),
+        (("--baseline", "a:1", "--candidate", "a:2", "--engine", "fake"), "needs --ready"),
+        ((*IMAGES, "--variant", "alpine"), "--image and --variant exclude each other"),
+        (("/no/such/a.toml", "/no/such/b.toml"), "/no/such/a.toml"),
+        (("tiers", "tierz", "--engine", "fake"), "did you mean 'tiers'"),
+        ((*IMAGES, "--max-slowdown", "5"), "--max-slowdown '5': write a percentage from 0% to 1000%, such as 5%"),
+        ((*IMAGES, "--max-slowdown", "x%"), "write a percentage"),
+        ((*IMAGES, "--max-slowdown", "%"), "write a percentage"),
+        ((*IMAGES, "--max-slowdown", ""), "write a percentage"),
+        ((*IMAGES, "--max-slowdown", "-1%"), "write a percentage"),
+        ((*IMAGES, "--max-slowdown", "1001%"), "write a percentage"),
+        ((*IMAGES, "--max-slowdown", "nan%"), "write a percentage"),
+        ((*IMAGES, "--max-slowdown", "inf%"), "write a percentage"),
+        ((*IMAGES, "--max-slowdown", "absent="), "--max-slowdown 'absent='"),
+        ((*IMAGES, "--max-slowdown", "absent=10"), "--max-slowdown 'absent=10'"),
+        ((*IMAGES, "--alpha", "0"), "--alpha 0.0: a share of false alarms is more than 0 and at most 0.2"),
+        ((*IMAGES, "--alpha", "-0.1"), "a share of false alarms"),
+        ((*IMAGES, "--alpha", "0.201"), "a share of false alarms"),
+        ((*IMAGES, "--alpha", "nan"), "a share of false alarms"),
+        ((*IMAGES, "--max-layers", "x"), "--max-layers 'x'"),
+        ((*IMAGES, "--max-files", "-1"), "--max-files '-1'"),
+        ((*IMAGES, "--max-pull-bytes", "5%"), "--max-pull-bytes '5%'"),
+        ((*IMAGES, "--max-unpacked-bytes", "+"), "--max-unpacked-bytes '+'"),
+        ((*IMAGES, "--junit", "/no/such/place.xml"), "--junit /no/such/place.xml: there is no folder /no/such"),
+        ((*IMAGES, "--summary", "/no/such/place.md"), "--summary /no/such/place.md: there is no folder /no/such"),
+        ((*IMAGES, "--targets", "x.toml"), "--targets judges a stored run: coldstart gate RUN --targets FILE."),
+        (("no-such-run",), "no run 'no-such-run'"),
+        ((*IMAGES, "--tier", "luke"), "unknown tier 'luke'"),
+        ((*IMAGES, "--budget", "5"), "is not a duration"),
+        ((*IMAGES, "--timeout", "5"), "is not a duration"),
+        ((*IMAGES, "--ready", "htp:8080/"), "did you mean 'http'"),
+        ((*IMAGES, "--memory", "lots"), "--memory"),
+    ],
+)
+def test_what_makes_no_sense_ends_with_2_and_measures_nothing(
+    gate: Gate, arguments: tuple[str, ...], message: str
+) -> None:
+    done = gate(*arguments)
+    assert (done.code, len(done.messages), done.out) == (2, 1, ""), done.err
+    assert message in done.messages[0]
+    assert "Traceback" not in done.err
+    assert not gate.results.exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--alpha", "x"), ("--on-inconclusive", "maybe"), ("--seed", "-1"), ("--source", "ether"), ("--bases", "sky")],
+)
+def test_a_value_that_an_option_does_not_take_ends_with_2(gate: Gate, option: str, value: str) -> None:
+    done = gate(*IMAGES, option, value)
+    assert (done.code, option in done.err, gate.results.exists()) == (2, True, False)
+
+
+@pytest.mark.parametrize("other", ['tier = ["absent"]', 'tier = ["warm"]\nnetwork = ["host"]'])
+def test_experiments_whose_cells_do_not_go_together_are_refused(gate: Gate, tmp_path: Path, other: str) -> None:
+    (tmp_path / "a.toml").write_text(EXPERIMENT)
+    (tmp_path / "b.toml").write_text(EXPERIMENT.replace('tier = ["warm"]', other))
+    done = gate(str(tmp_path / "a.toml"), str(tmp_path / "b.toml"))
+    assert (done.code, len(done.messages), gate.results.exists()) == (2, 1, False), done.err
+    assert "baseline and candidate have to have the same" in done.messages[0]
+
+
+def test_without_the_packages_of_reports_there_is_no_gate(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "can_report", lambda: False)
+    done = gate(*IMAGES)
+    assert (done.code, gate.results.exists()) == (2, False)
+    assert done.messages == ["coldstart: a gate needs packages that are not installed: pip install 'coldstart[report]'"]
+
+
+@pytest.mark.parametrize(
+    ("said", "rule"),
+    [
+        ((), Rule()),
+        (("0%",), Rule(max_slowdown=0.0)),
+        (("1000%",), Rule(max_slowdown=10.0)),
+        ((" 7.5 % ",), Rule(max_slowdown=0.075)),
+        (("7%", "8%"), Rule(max_slowdown=0.08)),
+        (("absent=10%",), Rule(cells={"absent": 0.1})),
+        (("*/crun/*=12.5%", "7%"), Rule(max_slowdown=0.07, cells={"*/crun/*": 0.125})),
+        (("a=b=10%",), Rule(cells={"a=b": 0.1})),
+        (("pull=20%", "init=1%"), Rule(metrics={"pull": 0.2, "init": 0.01})),
+    ],
+)
+def test_what_is_tolerated_is_said_for_all_for_cells_and_for_phases(said: tuple[str, ...], rule: Rule) -> None:
+    found = module._rule(said, 0.01)
+    assert (found.cells, found.metrics) == (rule.cells, rule.metrics)
+    assert found.max_slowdown == pytest.approx(rule.max_slowdown)
+
+
+@pytest.mark.parametrize("alpha", [1e-9, 0.2])
+def test_any_share_of_false_alarms_up_to_a_fifth_can_be_accepted(alpha: float) -> None:
+    assert module._rule((), alpha).alpha == alpha
+
+
+# --- a stored gate ---
+
+
+@pytest.mark.parametrize(
+    ("candidate_ms", "n", "code", "word"),
+    [(100, 10, 0, "not slower"), (130, 10, 1, "regression"), (100, 5, 3, "inconclusive")],
+)
+def test_a_stored_gate_is_judged_once_more(gate: Gate, candidate_ms: float, n: int, code: int, word: str) -> None:
+    done = gate(gate.stored(candidate_ms, n))
+    assert (done.code, done.err) == (code, "")
+    assert done.out.startswith(word)
+
+
+def test_a_stored_gate_can_be_named_by_its_folder(gate: Gate) -> None:
+    assert gate(str(gate.results / gate.stored(100))).code == 0
+
+
+@pytest.mark.parametrize(("mapped", "code"), [("pass", 0), ("fail", 1)])
+def test_inconclusive_is_mapped_as_it_is_wanted(gate: Gate, mapped: str, code: int) -> None:
+    assert gate(gate.stored(100, 5), "--on-inconclusive", mapped).code == code
+
+
+def test_a_regression_is_never_mapped(gate: Gate) -> None:
+    assert gate(gate.stored(130), "--on-inconclusive", "pass").code == 1
+
+
+def test_ok_is_never_mapped(gate: Gate) -> None:
+    assert gate(gate.stored(100), "--on-inconclusive", "fail").code == 0
+
+
+def test_a_disturbed_machine_ends_with_4_and_is_never_mapped(gate: Gate) -> None:
+    done = gate(gate.disturbed(), "--on-inconclusive", "pass")
+    assert done.code == 4
+    assert done.out.startswith("contaminated: the machine was disturbed, so nothing is concluded — 10 of 30 starts")
+
+
+def test_failures_of_the_candidate_are_a_regression(gate: Gate) -> None:
+    done = gate(gate.stored(100, 10, failed=2))
+    assert (done.code, "the candidate failed in 2 blocks" in done.out) == (1, True)
+
+
+def test_nothing_measured_is_never_a_pass(gate: Gate) -> None:
+    done = gate(gate.stored(100, 0))
+    assert (done.code, done.messages) == (
+        4,
+        [f"coldstart: nothing was measured: {gate.results}/stored has no sample, so nothing can be said."],
+    )
+
+
+@pytest.mark.parametrize(
+    ("limit", "code", "text"),
+    [
+        (("--max-layers", "1"), 1, "2 layers, limit 1"),
+        (("--max-layers", "+0"), 0, "within"),
+        (("--max-files", "41"), 1, "42 files, limit 41"),
+        (("--max-files", "+5%"), 0, "within"),
+        (("--max-pull-bytes", "2m"), 1, "bytes pulled, limit"),
+        (("--max-pull-bytes", "+1m"), 0, "within"),
+        (("--max-unpacked-bytes", "6m"), 1, "bytes unpacked, limit"),
+        (("--max-unpacked-bytes", "8m"), 0, "within"),
+    ],
+)
+def test_hard_limits_of_a_stored_gate_are_judged(gate: Gate, limit: tuple[str, ...], code: int, text: str) -> None:
+    done = gate(gate.stored(100), *limit)
+    assert (done.code, text in done.out) == (code, True), done.out
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "where"),
+    [("run.json", "{", "run.json"), ("samples.jsonl", "nonsense\n{}\n", "samples.jsonl:1")],
+)
+def test_a_damaged_run_is_refused_with_the_place_of_the_damage(gate: Gate, name: str, text: str, where: str) -> None:
+    (gate.results / gate.stored(100) / name).write_text(text)
+    done = gate("stored")
+    assert (done.code, done.out, len(done.messages)) == (2, "", 1)
+    assert f"/stored/{where}: is damaged" in done.messages[0]
+    assert "Restore the file" in done.messages[0]
+
+
+def test_a_run_whose_last_line_a_crash_tore_is_judged_without_it(gate: Gate) -> None:
+    path = gate.results / gate.stored(100, 11) / "samples.jsonl"
+    path.write_bytes(path.read_bytes()[:-30])
+    assert gate("stored").code == 0
+
+
+# --- what it writes ---
+
+
+def test_the_verdict_can_be_had_as_json(gate: Gate) -> None:
+    done = gate(gate.stored(130), "--json")
+    told = json.loads(done.out)
+    assert (told["outcome"], told["decisions"][0]["call"], told["run_id"]) == ("regression", "regression", "stored")
+
+
+def test_json_is_all_that_a_measured_gate_writes_to_standard_output(gate: Gate) -> None:
+    told = json.loads(gate(*IMAGES, *ONE_BLOCK, "--json").out)
+    assert told["run_id"] == gate.newest.manifest.run_id
+
+
+def test_the_error_rates_of_this_kind_of_machine_are_told_where_they_are_known(gate: Gate) -> None:
+    run = gate.stored(100)
+    assert "How often this gate is wrong on this machine: coldstart calibrate tells." in gate(run).out
+    write_calibration(gate.results, open_run(gate.results / run).manifest.host)
+    assert "0 of 5 gates of a start against itself called a regression" in " ".join(gate(run).out.split())
+
+
+def test_markdown_is_appended_where_the_job_wants_it(
+    gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summary = tmp_path / "summary.md"
+    summary.write_text("before\n")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    gate(gate.stored(130))
+    text = summary.read_text()
+    assert text.startswith("before\n## Cold-start gate: regression\n")
+    assert "| docker/runc/hello/alpine→scratch/warm/bridge | 10 |" in text
+    gate("stored")
+    assert summary.read_text() == text + text.removeprefix("before\n")
+
+
+def test_an_empty_name_of_the_jobs_summary_is_none(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "")
+    assert gate(gate.stored(100)).code == 0
+
+
+def test_a_named_summary_comes_before_the_jobs(gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "jobs.md"))
+    gate(gate.stored(130), "--summary", str(tmp_path / "mine.md"))
+    assert (tmp_path / "mine.md").exists()
+    assert not (tmp_path / "jobs.md").exists()
+
+
+@pytest.mark.parametrize("option", ["--junit", "--summary"])
+def test_a_file_that_cannot_be_written_ends_with_4_and_the_verdict_is_shown(
+    gate: Gate, tmp_path: Path, option: str
+) -> None:
+    done = gate(gate.stored(130), option, str(tmp_path))
+    assert (done.code, len(done.messages), done.out.startswith("regression")) == (4, 1, True)
+    assert done.messages[0].startswith(f"coldstart: {tmp_path}: cannot be written: ")
+    assert done.messages[0].endswith(f" Choose another file with {option}.")
+
+
+def test_a_junit_file_has_the_questions_and_the_verdict_and_replaces_what_was_there(gate: Gate, tmp_path: Path) -> None:
+    (tmp_path / "gate.xml").write_text("old")
+    gate(gate.stored(130), "--junit", str(tmp_path / "gate.xml"))
+    suite = ET.parse(tmp_path / "gate.xml").getroot()  # noqa: S314  our own file
+    assert (suite.get("tests"), suite.get("failures")) == ("2", "2")
+
+
+@pytest.mark.parametrize("comparison", [None, Comparison(candidate=make_experiment(), pairs=(PAIR,))])
+def test_a_run_without_two_contenders_is_refused_with_what_would_do(gate: Gate, comparison: Comparison | None) -> None:
+    done = gate(gate.stored(100, comparison=comparison))
+    assert (done.code, done.out, len(done.messages)) == (2, "", 1)
+    assert f"{gate.results}/stored has no baseline and candidate side by side" in done.messages[0]
+    assert "--targets FILE" in done.messages[0]
+
+
+def test_a_run_of_a_newer_version_is_refused_with_what_reads_it(gate: Gate) -> None:
+    done = gate(gate.stored(100, schema_version=99, coldstart_version="7.0"))
+    assert (done.code, len(done.messages)) == (2, 1)
+    assert "has schema version 99" in done.messages[0]
+    assert "pip install 'coldstart>=7.0'" in done.messages[0]
+
+
+def test_a_gates_run_cannot_be_gone_on_with(gate: Gate, coldstart: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    gate.stored(100)
+    assert coldstart("run", "--resume", "stored", "--results", str(gate.results)) == 2
+    assert "Repeat the gate" in capfd.readouterr().err
+
+
+# --- budgets ---
+
+BUDGET = """
+title = "board"
+[[target]]
+id = "ready"
+claim = "ready in time"
+metric = "e2e_ns"
+statistic = "median"
+limit = "{limit}"
+applies_to = {{ variant = "{variant}" }}
+"""
+
+
+@pytest.fixture
+def budgets(tmp_path: Path) -> Path:
+    """Half a second for the baseline's image, which is met."""
+    path = tmp_path / "budgets.toml"
+    path.write_text(BUDGET.format(limit="500ms", variant="alpine"))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("limit", "variant", "code", "why"),
+    [
+        ("500ms", "alpine", 0, "every budget is met"),
+        ("50ms", "alpine", 1, "ready is missed (1 of 1 judgements)"),
+        ("100004500ns", "alpine", 3, "ready: undecided"),
+        ("500ms", "distroless", 4, "ready: not measured in this run"),
+    ],
+)
+def test_a_run_is_judged_by_budgets(gate: Gate, budgets: Path, limit: str, variant: str, code: int, why: str) -> None:
+    budgets.write_text(BUDGET.format(limit=limit, variant=variant))
+    done = gate(gate.stored(100), "--targets", str(budgets))
+    assert (done.code, done.out.splitlines()[-1]) == (code, why)
+    assert "ready in time" in done.out
+
+
+def test_budgets_can_be_judged_as_one_json_object(gate: Gate, budgets: Path) -> None:
+    done = gate(gate.stored(100), "--targets", str(budgets), "--json")
+    told = json.loads(done.out)
+    assert (told["run_id"], told["exit_code"], told["reason"]) == ("stored", 0, "every budget is met")
+    assert [one["verdict"] for one in told["targets"]] == ["met"]
+
+
+def test_a_run_that_compares_nothing_can_be_judged_by_budgets(gate: Gate, budgets: Path) -> None:
+    assert gate(gate.stored(100, comparison=None), "--targets", str(budgets)).code == 0
+
+
+def test_a_start_that_failed_meets_no_budget(gate: Gate, budgets: Path) -> None:
+    budgets.write_text(BUDGET.format(limit="500ms", variant="scratch"))
+    done = gate(gate.stored(100, failed=1), "--targets", str(budgets))
+    assert (done.code, "1 starts failed; a failed start meets no budget" in done.out) == (1, True)
+
+
+def test_budgets_of_a_run_without_a_sample_are_no_pass(gate: Gate, budgets: Path) -> None:
+    assert gate(gate.stored(100, 0), "--targets", str(budgets)).code == 4
+
+
+@pytest.mark.parametrize(("mapped", "code"), [("pass", 0), ("fail", 1)])
+def test_an_undecided_budget_is_mapped_too(gate: Gate, budgets: Path, mapped: str, code: int) -> None:
+    budgets.write_text(BUDGET.format(limit="100004500ns", variant="alpine"))
+    assert gate(gate.stored(100), "--targets", str(budgets), "--on-inconclusive", mapped).code == code
+
+
+def test_a_missed_budget_is_never_mapped(gate: Gate, budgets: Path) -> None:
+    budgets.write_text(BUDGET.format(limit="50ms", variant="alpine"))
+    assert gate(gate.stored(100), "--targets", str(budgets), "--on-inconclusive", "pass").code == 1
+
+
+def test_the_catalogues_targets_can_be_named(gate: Gate) -> None:
+    done = gate(gate.stored(100), "--targets", "article", "--json")
+    assert len(json.loads(done.out)["targets"]) > 1
+
+
+def test_a_file_in_a_folder_may_have_any_suffix(gate: Gate, budgets: Path) -> None:
+    assert gate(gate.stored(100), "--targets", str(budgets.rename(budgets.with_suffix(".txt")))).code == 0
+
+
+def test_a_file_in_the_current_folder_is_known_by_its_suffix(
+    gate: Gate, budgets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(budgets.parent)
+    assert gate(gate.stored(100), "--targets", budgets.name).code == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("title = ", "is not valid TOML"),
+        ('title = "x"\n[[target]]\nid = "a"\n', "missing required field"),
+        (BUDGET.format(limit="5 apples", variant="alpine"), "target[0] 'ready': limit"),
+        (BUDGET.format(limit="500ms", variant="alpine").replace("e2e_ns", "e3e_ns"), "metric 'e3e_ns' is none"),
+    ],
+)
+def test_a_bad_file_of_budgets_is_refused_with_its_place(gate: Gate, budgets: Path, text: str, message: str) -> None:
+    budgets.write_text(text)
+    done = gate(gate.stored(100), "--targets", str(budgets))
+    assert (done.code, done.out, len(done.messages)) == (2, "", 1)
+    assert done.messages[0].startswith(f"coldstart: {budgets}: ")
+    assert message in done.messages[0]
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"), [("articel", "did you mean 'article'"), ("./no.toml", "no.toml: cannot be read")]
+)
+def test_budgets_nobody_has_are_refused(gate: Gate, targets: str, message: str) -> None:
+    done = gate(gate.stored(100), "--targets", targets)
+    assert (done.code, len(done.messages), message in done.messages[0]) == (2, 1, True)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
+
 import msgspec
 import pytest
 
-from coldstart.engines.base import ContainerSpec, Timed
+from coldstart.engines.base import ContainerSpec, Engine, Timed
+from coldstart.measure.bench import Subject
 from coldstart.measure.session import HOPELESS, measure
 from coldstart.measure.trial import Stage
 from coldstart.model.cell import Side, Tier, Trial
 from coldstart.model.options import ContainerOptions
 from coldstart.model.sample import Conditions, Outcome, Sample, SentinelReading
+from coldstart.probes.base import Ready
 from tests.unit.factories import make_trial
-from tests.unit.measure.conftest import Bed
+from tests.unit.measure.conftest import Bed, Wait
 
 
 def of(side: Side, trial: Trial) -> Trial:
@@ -127,3 +131,53 @@ def test_a_start_during_which_the_cpus_were_slowed_down_is_no_timing(
     assert sample.outcome is outcome
     assert sample.outcome.is_requeued is (why is not None)
     assert why is None or f"slowed down by {why};" in (sample.reason or "")
+
+
+def test_a_sentinel_has_a_quiet_window_of_its_own(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+
+    def wait() -> Wait:
+        events.append("quiet")
+        return Wait()
+
+    def sentinel() -> SentinelReading:
+        events.append("sentinel")
+        return SentinelReading(cpu_ns=1)
+
+    monkeypatch.setattr(bed.machine, "wait_until_quiet", wait)
+    monkeypatch.setattr(bed.machine, "sentinel", sentinel)
+    trial = make_trial(cell=bed.cell())
+    list(measure(bed.bench(), [(trial,)], with_sentinel=True))
+    assert events == ["quiet", "sentinel", "quiet"]
+
+
+def test_a_block_whose_first_start_is_left_out_has_its_sentinel_all_the_same(bed: Bed) -> None:
+    block = (make_trial(cell=bed.cell(), position=1), make_trial(cell=bed.cell(runtime="crun"), position=2))
+    assert sentinels(list(measure(bed.bench(), [block], with_sentinel=True))) == [True, False]
+
+
+class Hurried:
+    """A probe that notes how long it may wait, and is ready."""
+
+    def __init__(self, waits_ns: list[int]) -> None:
+        self._waits_ns = waits_ns
+
+    def arm(self, engine: Engine, container_id: str) -> None:
+        """Nothing listens."""
+
+    def wait(self, _engine: Engine, _container_id: str, deadline_ns: int) -> Ready:
+        """Ready at once."""
+        now_ns = time.monotonic_ns()
+        self._waits_ns.append(deadline_ns - now_ns)
+        return Ready(at_ns=now_ns, attempts=1, resolution_ns=None)
+
+    def close(self) -> None:
+        """Nothing was taken."""
+
+
+def test_a_sides_starts_have_its_own_timeout_and_the_discarded_ones_too(bed: Bed) -> None:
+    cell, waits_ns = bed.cell(), list[int]()
+    subjects = {cell.image_key: Subject(image=bed.images[cell.image_key], new_probe=lambda: Hurried(waits_ns))}
+    theirs = bed.bench(subjects=subjects, timeout_ns=10**12)
+    Stage(bed.bench(subjects=subjects), {Side.CANDIDATE: theirs}).run(of(Side.CANDIDATE, make_trial(cell=cell)))
+    assert [round(wait_ns / 10**12, 1) for wait_ns in waits_ns] == [1.0, 1.0]

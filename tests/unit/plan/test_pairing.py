@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import pytest
 
 from coldstart.errors import UsageError
@@ -59,12 +57,35 @@ def test_of_two_consecutive_blocks_each_pair_has_both_orders() -> None:
             assert set(firsts) == set(Side)
 
 
-def test_which_side_begins_a_couple_of_blocks_and_the_order_of_pairs_are_random() -> None:
-    blocks = list(paired_blocks(PAIRS, 400, seed=5))
-    begins = Counter(block[0].side for block in blocks[::2])
-    leads = Counter(block[0].cell.tier for block in blocks)
-    assert 70 <= begins[Side.BASELINE] <= 130
-    assert 150 <= leads[Tier.ABSENT] <= 250
+def begins(seed: int, tier: Tier = Tier.ABSENT) -> list[Side | None]:
+    """Which side of that tier's pair each of 200 couples of blocks begins with."""
+    blocks = list(paired_blocks(PAIRS, 400, seed=seed))
+    return [next(trial.side for trial in block if trial.cell.tier is tier) for block in blocks[::2]]
+
+
+def test_which_side_begins_a_couple_of_blocks_is_random() -> None:
+    assert 70 <= begins(5).count(Side.BASELINE) <= 130
+
+
+def test_which_side_begins_follows_from_the_seed() -> None:
+    assert begins(5) != begins(6)
+
+
+def test_pairs_do_not_begin_with_the_same_side() -> None:
+    same = [a is b for a, b in zip(begins(5), begins(5, Tier.WARM), strict=True)]
+    assert 70 <= sum(same) <= 130
+
+
+def leads(seed: int) -> list[Tier]:
+    return [block[0].cell.tier for block in paired_blocks(PAIRS, 400, seed=seed)]
+
+
+def test_the_order_of_pairs_is_random() -> None:
+    assert 150 <= leads(5).count(Tier.ABSENT) <= 250
+
+
+def test_the_order_of_pairs_follows_from_the_seed() -> None:
+    assert leads(5) != leads(6)
 
 
 def test_a_block_depends_on_its_number_and_the_seed_only() -> None:

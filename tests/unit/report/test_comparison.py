@@ -1,36 +1,30 @@
-"""A verdict as text: what its tables hold, as Markdown, in a terminal, as JUnit, and in a report."""
+"""A verdict as text: what its tables hold, as Markdown, in a terminal, and in a report."""
 
 from __future__ import annotations
 
 import io
-from pathlib import Path
-from typing import Any
-from xml.etree import ElementTree as ET
 
 import msgspec
 import pytest
 from rich.console import Console
 
-from coldstart.analyse.calibration import Bank, Calibration, calibrate
 from coldstart.analyse.counters import Limit
 from coldstart.analyse.estimate import Estimate
+from coldstart.analyse.gate import Call
 from coldstart.analyse.verdict import Outcome, Verdict
-from coldstart.errors import InputFileError
 from coldstart.model.cell import CellPair, Side
-from coldstart.model.rule import Rule
 from coldstart.model.run import Comparison
-from coldstart.report.calibration import calibration_path, calibration_section, load_calibration, rate_text, summary
-from coldstart.report.comparison import effects_table, headline, shift_text, verdict_section
+from coldstart.report.comparison import effects_table, headline, shift_text, signed, verdict_section
 from coldstart.report.compose import compose
 from coldstart.report.content import analyse
-from coldstart.report.document import Mark, Section, Table, Tone
-from coldstart.report.junit import render_junit
+from coldstart.report.document import Code, Facts, Mark, Notice, Paragraph, Section, Table, Tone
 from coldstart.report.labels import TIMES
 from coldstart.report.markdown import render_section
 from coldstart.report.terminal import print_section
 from tests.unit.analyse.sides import PAIR, blocks, frame, start
 from tests.unit.analyse.test_verdict import MAIN, PR, SLOWER, STEADY, manifest, verdict
 from tests.unit.factories import make_experiment
+from tests.unit.report.test_calibration import calibration
 
 
 def table(section: Section, caption: str) -> Table:
@@ -46,6 +40,48 @@ def test_the_headline_has_the_verdict_and_its_first_reason() -> None:
     assert headline(regression()) == f"regression — {PAIR.key}: slower by more than +5.0%"
     both = regression(Limit(counter="layers", text="1"))
     assert headline(both) == "regression — hello/main → hello/pr: 2 layers, limit 1 (and 1 more)"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        (Outcome.OK, "not slower than is tolerated"),
+        (Outcome.REGRESSION, "regression"),
+        (Outcome.INCONCLUSIVE, "inconclusive"),
+        (Outcome.CONTAMINATED, "contaminated: the machine was disturbed, so nothing is concluded"),
+        (Outcome.INVALID, "nothing to conclude from"),
+    ],
+)
+def test_every_outcome_has_its_words_and_needs_no_reason(outcome: Outcome, words: str) -> None:
+    assert headline(msgspec.structs.replace(regression(), outcome=outcome, reasons=())) == words
+
+
+def test_the_section_is_titled_by_the_outcome() -> None:
+    section = verdict_section(regression())
+    assert (section.anchor, section.title) == ("gate", "Cold-start gate: regression")
+    assert section.blocks[0] == Notice(headline(regression()))
+
+
+@pytest.mark.parametrize(
+    ("call", "tone"),
+    [(Call.OK, Tone.GOOD), (Call.REGRESSION, Tone.BAD), (Call.INCONCLUSIVE, Tone.WARN), (Call.INVALID, Tone.BAD)],
+)
+def test_a_call_is_marked_in_its_tone(call: Call, tone: Tone) -> None:
+    found = regression()
+    called = msgspec.structs.replace(
+        found, decisions=tuple(msgspec.structs.replace(one, call=call) for one in found.decisions)
+    )
+    assert table(verdict_section(called), "Candidate against baseline").rows[0][5] == Mark(call.value, tone)
+
+
+def test_where_nothing_moved_for_sure_the_last_column_is_empty() -> None:
+    found = verdict(blocks(PAIR, STEADY, STEADY))
+    assert table(verdict_section(found), "Candidate against baseline").rows[0][6] == ""
+
+
+def test_a_decision_without_pairs_has_neither_ratio_nor_difference() -> None:
+    found = verdict(blocks(PAIR, [None], [100]))
+    assert table(verdict_section(found), "Candidate against baseline").rows[0][1:4] == ("0", "—", "—")
 
 
 def test_a_decision_has_its_pairs_ratio_and_what_moved_most() -> None:
@@ -74,14 +110,51 @@ def test_a_counter_that_is_not_known_is_marked_so() -> None:
     assert table(verdict_section(found), "Hard limits").rows[0][-1] == Mark("not known", Tone.WARN)
 
 
-def test_phases_that_took_no_time_are_left_out_and_pairing_is_named() -> None:
+def test_bytes_have_their_unit_in_the_table_of_hard_limits() -> None:
+    rows = table(verdict_section(regression(Limit(counter="pull-bytes", text="+5%"))), "Hard limits").rows
+    assert rows == (
+        ("hello/main → hello/pr", "bytes pulled", "3.00 MB", "3.00 MB", "3.15 MB (+5%)", Mark("within", Tone.GOOD)),
+    )
+
+
+def test_phases_that_took_no_time_are_left_out() -> None:
+    assert [row[1] for row in effects_table(regression().effects).rows] == ["end-to-end", "create", "init", "readiness"]
+
+
+def test_a_phase_that_only_one_side_took_is_shown_without_a_ratio() -> None:
+    pull = next(effect for effect in regression().effects if effect.column == "pull_ns")
+    for effect in (
+        msgspec.structs.replace(pull, baseline_ns=1e6),
+        msgspec.structs.replace(pull, candidate_ns=1e6),
+    ):
+        (row,) = effects_table([effect]).rows
+        assert (row[1], row[5]) == ("pull", "—")
+
+
+def test_a_phase_has_its_medians_ratio_and_difference() -> None:
+    init = next(effect for effect in regression().effects if effect.column == "init_ns")
+    shown = effects_table([init])
+    assert dict(zip(shown.header, shown.rows[0], strict=True)) == {
+        "cell": PAIR.key,
+        "phase": "init",
+        "n": "10",
+        "first": "60.0 ms",
+        "second": "72.0 ms",
+        "ratio": f"1.20{TIMES} (1.20 to 1.20)",
+        "difference": "+12.0 ms (+12.0 ms to +12.0 ms)",
+    }
+
+
+def test_the_table_of_phases_names_how_starts_were_compared() -> None:
     effects = regression().effects
-    shown = effects_table(effects)
-    assert [row[1] for row in shown.rows] == ["end-to-end", "create", "init", "readiness"]
-    assert "paired by block" in shown.caption
     unpaired = [msgspec.structs.replace(effect, paired=False) for effect in effects]
-    assert "Phases, unpaired:" in effects_table(unpaired).caption
-    assert "paired and unpaired" in effects_table([*effects, *unpaired]).caption
+    captions = [effects_table(some).caption.partition(":")[0] for some in (effects, unpaired, [*effects, *unpaired])]
+    assert captions == ["Phases, paired by block", "Phases, unpaired", "Phases, paired and unpaired"]
+
+
+@pytest.mark.parametrize(("value_ns", "text"), [(0.0, "+0 ns"), (-1.0, "-1 ns"), (2e6, "+2.00 ms")])
+def test_a_difference_of_nothing_counts_as_more(value_ns: float, text: str) -> None:
+    assert signed(value_ns) == text
 
 
 def test_a_difference_has_its_sign_and_its_interval_if_there_is_one() -> None:
@@ -89,12 +162,16 @@ def test_a_difference_has_its_sign_and_its_interval_if_there_is_one() -> None:
     assert (shift_text(None), shift_text(bare)) == ("—", "-2.00 ms")
     whole = msgspec.structs.replace(bare, lower=-3e6, upper=1e6)
     assert shift_text(whole) == "-2.00 ms (-3.00 ms to +1.00 ms)"
+    for half in (msgspec.structs.replace(whole, lower=None), msgspec.structs.replace(whole, upper=None)):
+        assert shift_text(half) == "-2.00 ms"
 
 
 def test_the_section_counts_what_failed_and_says_how_often_the_gate_is_wrong() -> None:
     found = verdict([*blocks(PAIR, STEADY, STEADY), start(PAIR, Side.BASELINE, 10, None)])
     text = render_section(verdict_section(found))
     assert "11 blocks, one of each side next to one another: 21 in all, 1 failed, 0 repeated" in text
+    assert "Source engine. Paired signed-rank tests after 10, 20, 40, 80, 160 pairs, one-sided at 0.002 each" in text
+    assert "a whole gate stay below 0.01. Intervals of the first table are at 99.6%, of phases at 95 %" in text
     assert "coldstart calibrate tells" in text
     assert "rarely" in render_section(verdict_section(found, "rarely"))
 
@@ -108,6 +185,37 @@ def test_a_section_is_printed_with_its_tables_and_words() -> None:
     assert "Starts in 10 blocks" in text
 
 
+def test_what_only_a_page_can_show_is_not_printed() -> None:
+    out = io.StringIO()
+    section = Section(anchor="x", title="x", blocks=(Code("code"), Facts((("fact", "fact"),)), Paragraph("words")))
+    print_section(Console(file=out, width=80), section)
+    assert out.getvalue() == "words\n"
+
+
+def test_names_cannot_write_markup_or_controls_into_a_terminal() -> None:
+    out = io.StringIO()
+    name = "[red]x[/red]\x1b[2J"
+    rows = ((name, Mark(name, Tone.BAD)),)
+    blocks_shown = (Table(caption="t", header=("a", "b"), rows=rows), Notice(name), Paragraph(name))
+    print_section(Console(file=out, width=80), Section(anchor="x", title="x", blocks=blocks_shown))
+    assert out.getvalue().count("[red]x[/red]�[2J") == 4
+
+
+def test_numbers_are_set_to_the_right_and_marks_in_the_colour_of_their_tone() -> None:
+    out = io.StringIO()
+    shown = Table(
+        caption="caption",
+        header=("left", "right"),
+        numeric=frozenset({1}),
+        rows=(("a", "1"), ("b", Mark("2", Tone.BAD))),
+    )
+    console = Console(file=out, width=80, force_terminal=True, color_system="standard", no_color=False, _environ={})
+    print_section(console, Section(anchor="x", title="x", blocks=(shown,)))
+    text = out.getvalue()
+    assert "│ a    │     1 │" in text
+    assert "\x1b[31m    2\x1b[0m" in text
+
+
 def test_names_cannot_write_markup_into_a_jobs_summary() -> None:
     bad = CellPair(baseline=msgspec.structs.replace(PAIR.baseline, variant="<b>|x"), candidate=PAIR.candidate)
     effects = [msgspec.structs.replace(effect, pair=bad) for effect in regression().effects]
@@ -116,83 +224,30 @@ def test_names_cannot_write_markup_into_a_jobs_summary() -> None:
     assert r"\|x" in text
 
 
-@pytest.mark.parametrize(
-    ("rows", "failures", "errors"),
-    [
-        (blocks(PAIR, STEADY, STEADY), 0, 0),
-        (blocks(PAIR, STEADY, SLOWER), 2, 0),
-        (blocks(PAIR, STEADY[:3], STEADY[:3]), 0, 2),
-        (blocks(PAIR, [None], [None]), 0, 2),
-    ],
-)
-def test_junit_tells_failures_from_what_has_no_answer(rows: list[dict[str, Any]], failures: int, errors: int) -> None:
-    suite = ET.fromstring(render_junit(verdict(rows)))  # noqa: S314  our own text
-    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("2", str(failures), str(errors))
-    assert [case.get("name") for case in suite] == [PAIR.key, "verdict"]
-
-
-def test_junit_has_a_case_for_each_hard_limit() -> None:
-    found = regression(Limit(counter="layers", text="1"), Limit(counter="files", text="+0"))
-    suite = ET.fromstring(render_junit(found))  # noqa: S314  our own text
-    cases = {case.get("name"): [child.tag for child in case] for case in suite}
-    assert cases["hello/main → hello/pr: layers"] == ["failure"]
-    assert cases["hello/main → hello/pr: files"] == []
-
-
-def test_junit_survives_what_no_xml_may_hold() -> None:
-    found = msgspec.structs.replace(regression(), outcome=Outcome.OK, reasons=("a\x00b\x1b<c>&\u202e",))
-    suite = ET.fromstring(render_junit(found))  # noqa: S314  our own text
-    assert suite.get("tests") == "2"
-
-
-def calibration() -> Calibration:
-    bank = Bank(
-        cell="cell",
-        baseline_ns=tuple(1e8 + n for n in range(200)),
-        candidate_ns=tuple(1e8 + n % 7 for n in range(200)),
-        floor_ns=0.0,
-        attempts=400,
-        requeued=0,
-        failed=0,
-    )
-    return calibrate([bank], Rule(), host_class="here", version="1", runs=("r",), schema_version=1)
-
-
-def test_a_calibration_says_how_many_gates_were_wrong_of_how_many() -> None:
-    found = calibration()
-    assert "0 of 5 gates of a start against itself called a regression (at most 45.1%, 95 %)" in summary(found)
-    section = calibration_section(found)
-    (row,) = table(section, "The rule at 5% tolerated").rows
-    assert row[:2] == ("cell", "200")
-    assert row[4] == rate_text(found.cells[0].as_shipped) == "0 of 5 (up to 45.1%)"
-    (power,) = table(section, "The smallest slowdown").rows
-    assert power[0] == "cell"
-    assert str(power[1]).endswith("(20)")
-    assert power[5] == "+5.0% (1)"
-
-
-def test_a_stored_calibration_is_found_by_its_host_class(tmp_path: Path) -> None:
-    results = tmp_path
-    assert load_calibration(results, "here") is None
-    path = calibration_path(results, "here")
-    path.parent.mkdir()
-    path.write_bytes(msgspec.json.encode(calibration()))
-    assert load_calibration(results, "here") == calibration()
-    path.write_text("{}")
-    with pytest.raises(InputFileError, match="Remove it, and run coldstart calibrate"):
-        load_calibration(results, "here")
-
-
-def test_a_report_of_a_gate_begins_with_its_verdict_and_ends_with_the_error_rates() -> None:
+def test_a_report_of_a_gate_begins_with_its_verdict_and_has_the_error_rates_before_the_conditions() -> None:
     content = analyse(manifest(), frame(blocks(PAIR, STEADY, SLOWER)), calibration=calibration())
-    document = compose([content], draw=lambda _: (), draw_starts=lambda _: ())
-    anchors = [section.anchor for section in document.parts[0].sections]
+    (part,) = compose([content], draw=lambda _: (), draw_starts=lambda _: ()).parts
+    anchors = [section.anchor for section in part.sections]
+    bare = analyse(manifest(), frame(blocks(PAIR, STEADY, SLOWER)))
+    (without,) = compose([bare], draw=lambda _: (), draw_starts=lambda _: ()).parts
     assert anchors[0] == "gate"
-    assert "calibration" in anchors
-    assert "On this class of machine (here)" in render_section(document.parts[0].sections[0])
+    assert [anchor for anchor in anchors if anchor != "calibration"] == [section.anchor for section in without.sections]
+    assert anchors.index("calibration") > anchors.index("gate") + 1
 
 
-def test_a_report_of_a_calibration_run_has_no_verdict() -> None:
-    nothing_to_judge = Comparison(candidate=make_experiment(), pairs=(PAIR,))
-    content = analyse(manifest(comparison=nothing_to_judge), frame(blocks(PAIR, STEADY, STEADY)))
-    assert (content.verdict, content.calibration) == (None, None)
+def test_the_verdict_in_a_report_tells_the_error_rates_where_they_are_known() -> None:
+    known = analyse(manifest(), frame(blocks(PAIR, STEADY, SLOWER)), calibration=calibration())
+    unknown = analyse(manifest(), frame(blocks(PAIR, STEADY, SLOWER)))
+    texts = [
+        render_section(compose([content], draw=lambda _: (), draw_starts=lambda _: ()).parts[0].sections[0])
+        for content in (known, unknown)
+    ]
+    assert "On this class of machine (here)" in texts[0]
+    assert "coldstart calibrate tells" in texts[1]
+
+
+@pytest.mark.parametrize("comparison", [None, Comparison(candidate=make_experiment(), pairs=(PAIR,))])
+def test_a_report_of_what_is_no_gate_has_no_verdict(comparison: Comparison | None) -> None:
+    content = analyse(manifest(comparison=comparison), frame(blocks(PAIR, STEADY, STEADY)))
+    (part,) = compose([content], draw=lambda _: (), draw_starts=lambda _: ()).parts
+    assert not {"gate", "calibration"} & {section.anchor for section in part.sections}

@@ -10,6 +10,7 @@ import pytest
 
 from coldstart.engines import fake
 from coldstart.errors import UsageError
+from coldstart.images.bases import BaseSource
 from coldstart.model.cell import CellPair, Side, Tier
 from coldstart.model.options import ContainerOptions
 from coldstart.model.probe import ProbeSpec
@@ -117,3 +118,50 @@ def test_two_images_of_one_name_are_told_apart_by_their_content(
     assert (pair.baseline.image_key, pair.candidate.image_key) == (("app", "image"), ("app", variant))
     assert list(made.candidate.images) == [("app", variant)]
     assert set(made.sides("r")[Side.CANDIDATE].subjects) == {("app", variant)}
+
+
+def test_a_contest_that_is_closed_closes_its_instruments(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[Prepared] = []
+
+    def close(self: Prepared) -> None:
+        closed.append(self)
+
+    monkeypatch.setattr(Prepared, "close", close)
+    made = contest()
+    made.close()
+    assert closed == [made.baseline]
+
+
+def test_sides_without_a_common_tier_are_refused_for_that() -> None:
+    with pytest.raises(UsageError, match="have to have the same tier"):
+        contest({"tier": (Tier.ABSENT,)}, {"tier": (Tier.WARM,)})
+
+
+def test_several_images_a_side_are_paired_in_their_order() -> None:
+    both = {"variant": ("alpine", "scratch")}
+    assert [pair.candidate.variant for pair in contest(both, both).pairs] == ["alpine", "scratch"]
+
+
+def test_an_image_of_another_name_keeps_its_own() -> None:
+    ours, theirs = (
+        msgspec.structs.replace(ad_hoc(name, HTTP), engine=("fake",), tier=(Tier.WARM,)) for name in ("old", "new")
+    )
+    made = prepare_contest(make_place(), ours, theirs, lambda _: None)
+    assert [list(side.images) for side in (made.baseline, made.candidate)] == [[("old", "image")], [("new", "image")]]
+
+
+def test_both_sides_are_prepared_as_was_said_and_the_second_on_the_firsts_instruments(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[dict[str, Any]] = []
+    real = prepare_module.prepare
+
+    def prepare(*arguments: Any, **options: Any) -> Prepared:
+        said.append(options)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(contest_module, "prepare", prepare)
+    experiment = make_fake_experiment()
+    options: dict[str, Any] = {"required_tiers": True, "bases": BaseSource.UPSTREAM, "platform": "linux/arm64"}
+    made = prepare_contest(make_place(), experiment, experiment, lambda _: None, source="engine", **options)
+    assert said == [{**options, "source": "engine"}, {**options, "chosen": made.baseline.chosen}]

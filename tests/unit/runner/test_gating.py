@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from coldstart.analyse.counters import Limit
-from coldstart.analyse.gate import Call, Decision
+from coldstart.analyse.gate import Call, Decision, Series, judge
+from coldstart.engines import fake
 from coldstart.engines.fake import FakeEngine
 from coldstart.measure import session
 from coldstart.model.cell import Side, Tier, Trial
+from coldstart.model.image import Image
 from coldstart.model.rule import Rule
 from coldstart.model.sample import Outcome, Sample, SentinelReading
+from coldstart.plan.pairing import paired_blocks
+from coldstart.runner import gating as module
 from coldstart.runner.contest import Contest, prepare_contest
-from coldstart.runner.gating import run_gate, run_pairs
+from coldstart.runner.gating import Looker, run_gate, run_pairs
 from coldstart.store.reader import StoredRun, open_run
 from coldstart.store.writer import RunWriter
 from tests.unit.factories import MS, make_sample
@@ -36,11 +41,13 @@ class Starts:
         self.failing: set[tuple[Side, int]] = set()
         self.spoilt: set[tuple[Side, int]] = set()
         self.trials: list[Trial] = []
+        self.sides: set[Side] = set()
         starts = self
 
         class Stage:
             def __init__(self, bench: Any, sides: Any) -> None:
-                self.run_id, self.sides = bench.run_id, sides
+                self.run_id = bench.run_id
+                starts.sides = set(sides or {})
 
             def run(self, trial: Trial) -> Sample:
                 starts.trials.append(trial)
@@ -70,9 +77,12 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> Starts:
 
 
 @contextlib.contextmanager
-def opened(folder: Path, rule: Rule | None, *tiers: Tier) -> Iterator[tuple[Contest, RunWriter]]:
-    experiment = make_fake_experiment(tier=tiers or (Tier.WARM,))
-    contest = prepare_contest(make_place(FakeEngine()), experiment, experiment, lambda _: None)
+def opened(
+    folder: Path, rule: Rule | None, *tiers: Tier, candidate: dict[str, Any] | None = None
+) -> Iterator[tuple[Contest, RunWriter]]:
+    ours = make_fake_experiment(tier=tiers or (Tier.WARM,))
+    theirs = msgspec.structs.replace(ours, **(candidate or {}))
+    contest = prepare_contest(make_place(FakeEngine()), ours, theirs, lambda _: None)
     at = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
     manifest = contest.manifest(run_id="r", seed=1, started_at=at, argv=(), rule=rule)
     with RunWriter.create(folder, manifest) as writer:
@@ -80,10 +90,15 @@ def opened(folder: Path, rule: Rule | None, *tiers: Tier) -> Iterator[tuple[Cont
 
 
 def gated(
-    folder: Path, *tiers: Tier, rule: Rule = RULE, limits: tuple[Limit, ...] = (), deadline_ns: int | None = None
+    folder: Path,
+    *tiers: Tier,
+    rule: Rule = RULE,
+    limits: tuple[Limit, ...] = (),
+    deadline_ns: int | None = None,
+    candidate: dict[str, Any] | None = None,
 ) -> tuple[StoredRun, list[tuple[Decision, ...]]]:
     told: list[tuple[Decision, ...]] = []
-    with opened(folder, rule, *tiers) as (contest, writer):
+    with opened(folder, rule, *tiers, candidate=candidate) as (contest, writer):
         run_gate(
             contest,
             writer,
@@ -175,3 +190,114 @@ def test_pairs_to_be_banked_are_measured_to_their_number_whatever_they_are(start
     run = open_run(tmp_path / "r")
     assert (blocks_of(run), len(ended)) == (13, 26)
     assert run.samples[0].sentinel == SentinelReading(cpu_ns=5)
+
+
+def planned(run: StoredRun, blocks: int) -> list[Trial]:
+    """The trials of so many blocks of the run's seed."""
+    assert run.manifest.comparison is not None
+    schedule = paired_blocks(run.manifest.comparison.pairs, blocks, run.manifest.seed)
+    return [trial for block in schedule for trial in block]
+
+
+def test_the_starts_of_a_gate_are_those_that_its_seed_gives(starts: Starts, tmp_path: Path) -> None:
+    run, _ = gated(tmp_path)
+    assert starts.trials == planned(run, 10)
+
+
+def test_a_candidate_with_an_image_of_its_own_is_started_as_often(starts: Starts, tmp_path: Path) -> None:
+    run, _ = gated(tmp_path, candidate={"variant": ("scratch",)})
+    variants = [trial.cell.variant for trial in starts.trials]
+    assert (variants.count("alpine"), variants.count("scratch"), len(run.samples)) == (10, 10, 20)
+
+
+def test_a_gates_candidate_has_a_bench_of_its_own(starts: Starts, tmp_path: Path) -> None:
+    gated(tmp_path)
+    assert starts.sides == {Side.CANDIDATE}
+
+
+def test_a_cell_goes_on_while_one_of_its_phases_is_undecided(starts: Starts, tmp_path: Path) -> None:
+    starts.noise[Tier.WARM] = 0.02
+    run, told = gated(tmp_path, rule=Rule(looks=(10, 20), alpha=0.01, metrics={"init": 0.0}))
+    assert [decision.call for decision in told[0]] == [Call.OK, Call.INCONCLUSIVE]
+    assert blocks_of(run) == 20
+
+
+@pytest.mark.usefixtures("starts")
+def test_nothing_is_judged_while_there_is_nothing_new_to_see(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged: list[int] = []
+
+    def noted(series: Sequence[Series], rule: Rule) -> tuple[Decision, ...]:
+        judged.extend(one.n for one in series)
+        return judge(series, rule)
+
+    monkeypatch.setattr(module, "judge", noted)
+    gated(tmp_path)
+    assert judged == [10]
+
+
+def test_after_a_failure_only_looks_are_told(starts: Starts, tmp_path: Path) -> None:
+    starts.failing = {(Side.CANDIDATE, 0)}
+    run, told = gated(tmp_path)
+    assert (blocks_of(run), len(told)) == (21, 2)  # the twentieth pair that was timed is the last look's
+
+
+def test_failures_of_a_run_that_goes_on_count(starts: Starts, tmp_path: Path) -> None:
+    starts.failing = {(Side.CANDIDATE, 0)}
+    with opened(tmp_path, RULE) as (contest, writer):
+        blocks = paired_blocks(contest.pairs, 2, 1)
+        trials = [trial for block in blocks for trial in block]
+        earlier = tuple(_of(trial, failing=trial.side is Side.CANDIDATE) for trial in trials[:2])
+        looker = Looker(msgspec.structs.replace(writer.stored, samples=earlier), RULE, lambda _: None)
+    for trial in trials[2:]:
+        looker.note(_of(trial, failing=trial.side is Side.CANDIDATE))
+    assert looker.is_done()
+
+
+def _of(trial: Trial, *, failing: bool) -> Sample:
+    return make_sample(trial, outcome=Outcome.EXITED if failing else Outcome.OK, run_id="r")
+
+
+def test_a_limit_of_what_an_image_does_not_tell_stops_nothing(
+    starts: Starts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = fake.image
+
+    def image(workload: str, variant: str) -> Image:
+        made: Image = msgspec.structs.replace(real(workload, variant), layers=())
+        return made
+
+    monkeypatch.setattr(fake, "image", image)
+    gated(tmp_path, limits=(Limit(counter="layers", text="5"),))
+    assert len(starts.trials) == 20
+
+
+@pytest.mark.usefixtures("starts")
+def test_each_start_of_a_gate_is_announced_and_its_end_told(tmp_path: Path) -> None:
+    announced: list[Trial] = []
+    ended: list[Sample] = []
+    with opened(tmp_path, RULE) as (contest, writer):
+        run_gate(
+            contest,
+            writer,
+            RULE,
+            deadline_ns=None,
+            announce=announced.append,
+            ended=ended.append,
+            tell=lambda _: None,
+        )
+    run = open_run(tmp_path / "r")
+    assert (announced, tuple(ended)) == ([sample.trial for sample in run.samples], run.samples)
+
+
+def test_pairs_to_be_banked_are_announced_in_the_order_of_the_seed(starts: Starts, tmp_path: Path) -> None:
+    announced: list[Trial] = []
+    with opened(tmp_path, None) as (contest, writer):
+        run_pairs(contest, writer, 10, deadline_ns=None, announce=announced.append, ended=lambda _: None)
+    assert announced == starts.trials == planned(open_run(tmp_path / "r"), 10)
+    assert starts.sides == {Side.CANDIDATE}
+
+
+def test_no_pair_is_banked_after_the_deadline(starts: Starts, tmp_path: Path) -> None:
+    with opened(tmp_path, None) as (contest, writer):
+        run_pairs(contest, writer, 13, deadline_ns=0, announce=lambda _: None, ended=lambda _: None)
+    assert starts.trials == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_whole_schedule_is_measured_and_read_back(tmp_path: Path) -> None:
-    made = prepared(make_fake_experiment(tier=(Tier.WARM,), warmup=1))
+    made = prepared(make_fake_experiment(tier=(Tier.WARM,), runtime=("runc", "crun"), warmup=1, runs=20))
     announced: list[Trial] = []
     ended: list[Sample] = []
     run = record_run(made, tmp_path, announce=announced.append, ended=ended.append)
@@ -50,3 +51,15 @@ def test_other_blocks_can_be_asked_for(tmp_path: Path) -> None:
     run = record_run(made, tmp_path, blocks_of=blocks_of)
     assert [sample.trial.block for sample in run.samples] == [5]
     assert seeds == [run.manifest.seed]
+
+
+def test_the_run_is_named_after_its_experiment_and_time_and_has_what_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["/somewhere/coldstart", "run", "it"])
+    before = datetime.now(UTC).replace(microsecond=0)
+    run = record_run(prepared(make_fake_experiment(tier=(Tier.WARM,))), tmp_path)
+    begun = datetime.fromisoformat(run.manifest.started_at)
+    assert before <= begun <= datetime.now(UTC)
+    assert run.manifest.run_id.startswith(f"{begun:%Y%m%dT%H%M%SZ}-article-")
+    assert run.manifest.argv == ("coldstart", "run", "it")

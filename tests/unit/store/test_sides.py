@@ -71,13 +71,35 @@ def test_rows_tell_throttling_and_leave_open_what_nobody_knows() -> None:
     assert frame["throttled"].isna().tolist() == [False, True]
 
 
-def test_another_profile_can_be_asked_for() -> None:
+def traced() -> StoredRun:
+    """A start whose init ended 5 ms sooner by the trace than the engine says."""
     plain = make_sample(trial(None))
     leaf = next(span for span in plain.spans if span.phase == "init")
     better = msgspec.structs.replace(leaf, source=Source.TRACE, end_ns=leaf.end_ns - 5 * MS)
     ready = next(span for span in plain.spans if span.phase == "readiness")
     sooner = msgspec.structs.replace(ready, source=Source.TRACE, start_ns=better.end_ns)
-    traced = msgspec.structs.replace(plain, source="trace", spans=(*plain.spans, better, sooner))
-    (own,), (asked,) = list(rows(stored(traced))), list(rows(stored(traced), "engine"))
+    return stored(msgspec.structs.replace(plain, source="trace", spans=(*plain.spans, better, sooner)))
+
+
+def test_rows_of_another_profile_can_be_asked_for() -> None:
+    (own,), (asked,) = list(rows(traced())), list(rows(traced(), "engine"))
     assert (own["source"], asked["source"]) == ("trace", "engine")
     assert asked["init_ns"] - own["init_ns"] == 5 * MS
+
+
+def test_a_table_of_another_profile_can_be_asked_for() -> None:
+    own, asked = tidy(traced()), tidy(traced(), "engine")
+    assert asked["init_ns"][0] - own["init_ns"][0] == 5 * MS
+
+
+def test_the_table_keeps_sides_as_text_and_sentinels_to_the_nanosecond() -> None:
+    frame = tidy(stored(make_sample(trial(Side.BASELINE), sentinel=SentinelReading(cpu_ns=5, io_ns=2**53 + 1))))
+    columns = ["side", "sentinel_cpu_ns", "sentinel_io_ns"]
+    assert [str(frame[column].dtype) for column in columns] == ["string", "Int64", "Int64"]
+    assert frame["sentinel_io_ns"][0] == 2**53 + 1
+
+
+def test_rows_of_unlike_sources_are_drawn_from_the_weaker_unless_another_is_asked_for() -> None:
+    (better,) = traced().samples
+    mixed = stored(better, make_sample(trial(None, block=1)))
+    assert [row["source"] for row in rows(mixed)] == ["engine", "engine"]
