@@ -17,13 +17,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
 if TYPE_CHECKING:
     from coldstart.runner.place import Place
     from coldstart.store.reader import StoredRun
+
+_Level = TypeVar("_Level", bound=str)
 
 _NS_PER_S = 1_000_000_000
 _NS_PER_MS = 1_000_000
@@ -148,8 +150,8 @@ class ColdStart:
 
         overrides = Overrides(
             runtime=(said["runtime"],),
-            tier=parse_tiers(said["tier"]),
-            network=parse_networks(said["network"]),
+            tier=_one("tier", parse_tiers(said["tier"])),
+            network=_one("network", parse_networks(said["network"])),
             runs=said["runs"],
             warmup=1,
             timeout_ns=parse_duration_ns(said["timeout"]),
@@ -215,8 +217,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     for item in items:
         names: list[str] = getattr(item, "fixturenames", [])
-        if _asks_for_ours(item) and item.get_closest_marker("benchmark") is None:
-            item.add_marker(pytest.mark.benchmark(timer=VIRTUAL, group="cold start"))
+        if _asks_for_ours(item):
+            own = item.get_closest_marker("benchmark")
+            said = {"group": "cold start", **(own.kwargs if own else {}), "timer": VIRTUAL}
+            item.add_marker(pytest.mark.benchmark(**said), append=False)  # in front: pytest-benchmark reads one
             if "benchmark" not in names:
                 names.append("benchmark")
 
@@ -254,6 +258,17 @@ def _timing(values_ns: Sequence[int]) -> Timing:
         upper_ms=found.upper / _NS_PER_MS,
         n=found.n,
     )
+
+
+def _one(factor: str, levels: tuple[_Level, ...]) -> tuple[_Level, ...]:
+    """One level, for a timing is of one cell: of several, a mixture of them would be said to be one."""
+    from coldstart.errors import UsageError  # noqa: PLC0415  as in measure
+
+    if len(levels) != 1:
+        raise UsageError(
+            f"{factor}={','.join(levels)!r}: one measurement is of one {factor}; call measure once for each."
+        )
+    return levels
 
 
 def _say_nothing(_text: str) -> None:

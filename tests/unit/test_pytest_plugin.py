@@ -132,6 +132,8 @@ def test_one_engine_serves_a_whole_session(starts: dict[str, Any], cold: ColdSta
     [
         ({"runs": 5}, "an interval needs 6 starts"),
         ({"tier": "luke"}, "unknown tier"),
+        ({"tier": "absent,warm"}, "one measurement is of one tier"),
+        ({"network": "bridge,host"}, "network='bridge,host': one measurement is of one network"),
         ({"timeout": "5"}, "not a duration"),
         ({"ready": "telepathy:1"}, "telepathy"),
     ],
@@ -310,6 +312,17 @@ def test_a_suites_first_measurement_is_one_of_pytest_benchmarks(tmp_path: Path) 
     assert row["stats"]["data"] == [0.101, 0.102, 0.103, 0.104, 0.105, 0.106]  # to the last digit
     assert Path(row["extra_info"]["run"]).parent == tmp_path / "results"
     assert row["extra_info"]["source"] == "engine"
+
+
+def test_a_benchmark_mark_of_the_tests_own_keeps_its_options_but_for_the_timer(tmp_path: Path) -> None:
+    marked = SUITE.replace(
+        "def test_cold_start", '@pytest.mark.benchmark(group="mine", timer=lambda: 7.0)\ndef test_cold_start'
+    )
+    (tmp_path / "test_mine.py").write_text(marked)
+    done = run_pytest(tmp_path, "--benchmark-json", str(tmp_path / "b.json"))
+    assert done.returncode == 0, done.stdout
+    (row,) = json.loads((tmp_path / "b.json").read_text())["benchmarks"]
+    assert (row["group"], row["stats"]["data"]) == ("mine", [0.101, 0.102, 0.103, 0.104, 0.105, 0.106])
 
 
 def test_a_suites_tests_share_one_engine(tmp_path: Path) -> None:
