@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
@@ -44,15 +45,7 @@ def paired_effect(log_ratios: NDArray[np.float64], level: float = LEVEL) -> Esti
     Raises:
         ValueError: there are none.
     """
-    shift = paired_shift(log_ratios, level)
-    return Estimate(
-        value=float(np.exp(shift.value)),
-        lower=None if shift.lower is None else float(np.exp(shift.lower)),
-        upper=None if shift.upper is None else float(np.exp(shift.upper)),
-        level=shift.level,
-        n=shift.n,
-        method=shift.method,
-    )
+    return _as_ratio(paired_shift(log_ratios, level))
 
 
 def paired_shift(differences: NDArray[np.float64], level: float = LEVEL) -> Estimate:
@@ -89,15 +82,7 @@ def unpaired_ratio(
     for arm in (first, second):
         if not (arm.size and np.isfinite(arm).all() and (arm > 0).all()):
             raise ValueError("a ratio needs positive, finite values of both arms")
-    shift = unpaired_shift(np.log(first), np.log(second), level)
-    return Estimate(
-        value=float(np.exp(shift.value)),
-        lower=None if shift.lower is None else float(np.exp(shift.lower)),
-        upper=None if shift.upper is None else float(np.exp(shift.upper)),
-        level=shift.level,
-        n=shift.n,
-        method=shift.method,
-    )
+    return _as_ratio(unpaired_shift(np.log(first), np.log(second), level))
 
 
 def unpaired_shift(
@@ -219,6 +204,13 @@ def _sums_of_random_signs(ranks: NDArray[np.intp]) -> NDArray[np.float64]:
         with_rank[rank:] = probabilities[: len(probabilities) - rank]
         probabilities = (probabilities + with_rank) / 2
     return probabilities
+
+
+def _as_ratio(shift: Estimate) -> Estimate:
+    """A shift of logarithms as the ratio it stands for."""
+    bounds = {side: None if (at := getattr(shift, side)) is None else float(np.exp(at)) for side in ("lower", "upper")}
+    ratio: Estimate = msgspec.structs.replace(shift, value=float(np.exp(shift.value)), **bounds)
+    return ratio
 
 
 def _thinned(values: NDArray[np.float64]) -> NDArray[np.float64]:

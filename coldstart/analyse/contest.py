@@ -88,13 +88,19 @@ def factor_effects(frame: pd.DataFrame, factor: str, reference: str) -> tuple[Ph
 
 def run_effects(first: pd.DataFrame, second: pd.DataFrame) -> tuple[PhaseEffect, ...]:
     """Every cell that both runs timed, the second run against the first: unpaired, for nothing ties their blocks."""
+    ours, theirs = ([cell for cell, _ in frames.by_cell(frames.timed(frame))] for frame in (first, second))
+    return pair_effects(first, second, [CellPair(baseline=cell, candidate=cell) for cell in ours if cell in theirs])
+
+
+def pair_effects(first: pd.DataFrame, second: pd.DataFrame, pairs: Sequence[CellPair]) -> tuple[PhaseEffect, ...]:
+    """Every phase of the pairs that both runs timed, unpaired: baselines of the first, candidates of the second."""
     ours, theirs = (dict(frames.by_cell(frames.timed(frame))) for frame in (first, second))
     return tuple(
         effect
-        for cell in ours
-        if cell in theirs
+        for pair in pairs
+        if pair.baseline in ours and pair.candidate in theirs
         for column in PHASES
-        if (effect := _unpaired_effect(ours[cell], theirs[cell], cell, column)) is not None
+        if (effect := _unpaired_effect(ours[pair.baseline], theirs[pair.candidate], pair, column)) is not None
     )
 
 
@@ -172,13 +178,13 @@ def _differs_in(one: Cell, other: Cell, factor: str) -> bool:
     return one != other and all(getattr(one, name) == getattr(other, name) for name in names)
 
 
-def _unpaired_effect(a: pd.DataFrame, b: pd.DataFrame, cell: Cell, column: str) -> PhaseEffect | None:
+def _unpaired_effect(a: pd.DataFrame, b: pd.DataFrame, pair: CellPair, column: str) -> PhaseEffect | None:
     first, second = frames.values(a, column), frames.values(b, column)
     if not (len(first) and len(second)):
         return None
     positive = bool((first > 0).all() and (second > 0).all())
     return PhaseEffect(
-        pair=CellPair(baseline=cell, candidate=cell),
+        pair=pair,
         column=column,
         baseline_ns=float(np.median(first)),
         candidate_ns=float(np.median(second)),

@@ -127,16 +127,16 @@ def _look(series: Sequence[Series], rule: Rule, look: int, calls: dict[int, tupl
     due = [index for index, one in enumerate(series) if index not in calls and one.n >= look]
     tails = {index: _tails(series[index], rule, look) for index in due}
     regressed = sum(call is Call.REGRESSION for call, _ in calls.values())
-    for index in _holm({index: tails[index][0] for index in due}, rule.alpha_at_look, len(series) - regressed):
+    for index in holm({index: tails[index][0] for index in due}, rule.alpha_at_look, len(series) - regressed):
         calls[index] = (Call.REGRESSION, look)
     fine = sum(call is Call.OK for call, _ in calls.values())
     candidates = {index: tails[index][1] for index in due if index not in calls and not series[index].candidate_failed}
-    for index in _holm(candidates, rule.alpha_at_look, len(series) - fine):
+    for index in holm(candidates, rule.alpha_at_look, len(series) - fine):
         calls[index] = (Call.OK, look)
 
 
-def _holm(p_values: dict[int, float], alpha: float, family: int) -> list[int]:
-    """Which of them are rejected, of a family in which the others have not been (Holm 1979)."""
+def holm(p_values: dict[int, float], alpha: float, family: int) -> list[int]:
+    """Which of them are rejected at ``alpha``, of a ``family`` in which the others have not been (Holm 1979)."""
     rejected: list[int] = []
     for index, p_value in sorted(p_values.items(), key=lambda item: item[1]):
         if p_value > alpha / (family - len(rejected)):
@@ -205,10 +205,11 @@ def _reason(one: Series, rule: Rule, call: Call, n: int, ratio: Estimate | None)
         return f"{n} pairs are too few: the first look is at {rule.looks[0]}"
     if one.candidate_failed:
         return "the candidate failed once where the baseline did not: that is never ok"
-    return f"{n} pairs do not tell whether it is slower by more than {bound}{_range(ratio)}"
+    return f"{n} pairs do not tell whether it is slower by more than {bound}{range_text(ratio)}"
 
 
-def _range(ratio: Estimate | None) -> str:
+def range_text(ratio: Estimate | None) -> str:
+    """`` (-1.0% to +3.0%)``: a ratio's interval as slowdowns; nothing where it has none."""
     if ratio is None or ratio.lower is None or ratio.upper is None:
         return ""
     return f" ({ratio.lower - 1:+.1%} to {ratio.upper - 1:+.1%})"
@@ -217,6 +218,15 @@ def _range(ratio: Estimate | None) -> str:
 def _check(one: Series) -> None:
     if one.baseline_ns.shape != one.candidate_ns.shape:
         raise ValueError(f"{one.name}: {one.baseline_ns.size} baselines and {one.candidate_ns.size} candidates")
-    for values in (one.baseline_ns, one.candidate_ns):
+    check_times(one.name, one.baseline_ns, one.candidate_ns)
+
+
+def check_times(name: str, *sides_ns: Values) -> None:
+    """Times of a series called ``name`` are what a ratio can be made of.
+
+    Raises:
+        ValueError: one is not positive and finite.
+    """
+    for values in sides_ns:
         if not (np.isfinite(values).all() and (values > 0).all()):
-            raise ValueError(f"{one.name}: times must be positive, finite numbers")
+            raise ValueError(f"{name}: times must be positive, finite numbers")

@@ -14,6 +14,7 @@ from coldstart.analyse.contest import PhaseEffect, moved_phase, phase_effects, s
 from coldstart.analyse.counters import CounterCheck, Limit, check_counters
 from coldstart.analyse.gate import Call, Decision, judge, overall
 from coldstart.errors import EXIT_ENVIRONMENT, EXIT_INCONCLUSIVE, EXIT_OK, EXIT_REGRESSION
+from coldstart.model.cell import CellPair
 from coldstart.model.image import Image
 from coldstart.model.rule import Rule
 from coldstart.model.run import RunManifest
@@ -43,7 +44,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     ``moved`` names for each regressed pair the phase that grew most. ``blocks`` were begun, ``attempts`` starts made,
     ``failed`` of them failures and ``requeued`` not cold, not quiet or throttled: all are counted, and none is
-    averaged.
+    averaged. Where the sides were not measured together it is not ``paired``, and weaker; ``blocks`` is then 0.
     """
 
     run_id: str
@@ -60,6 +61,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     failed: int
     requeued: int
+    paired: bool = True
 
 
 def conclude(manifest: RunManifest, frame: pd.DataFrame, limits: Sequence[Limit] = ()) -> Verdict:
@@ -78,9 +80,7 @@ def conclude(manifest: RunManifest, frame: pd.DataFrame, limits: Sequence[Limit]
     effects = phase_effects(frame, pairs)
     counters = check_counters(images_of(manifest), tuple(limits))
     contamination = examine(frame)
-    outcome, reasons = _outcome(decisions, counters, contamination, rule)
-    regressed = {decision.name for decision in decisions if decision.call is Call.REGRESSION}
-    moved = {pair.key: phase for pair in pairs if (phase := moved_phase(effects, pair)) and pair.key in regressed}
+    outcome, reasons = end(decisions, counters, contamination, rule)
     timed = len(frames.timed(frame))
     return Verdict(
         run_id=manifest.run_id,
@@ -89,7 +89,7 @@ def conclude(manifest: RunManifest, frame: pd.DataFrame, limits: Sequence[Limit]
         rule=rule,
         decisions=decisions,
         effects=effects,
-        moved=moved,
+        moved=moved_in(pairs, effects, decisions),
         counters=counters,
         contamination=contamination,
         source=", ".join(sorted({str(source) for source in frame["source"]})),
@@ -100,9 +100,18 @@ def conclude(manifest: RunManifest, frame: pd.DataFrame, limits: Sequence[Limit]
     )
 
 
-def _outcome(
+def moved_in(
+    pairs: Sequence[CellPair], effects: Sequence[PhaseEffect], decisions: Sequence[Decision]
+) -> dict[str, PhaseEffect]:
+    """For each pair that regressed the phase that grew most, by the pair's name."""
+    regressed = {decision.name for decision in decisions if decision.call is Call.REGRESSION}
+    return {pair.key: phase for pair in pairs if (phase := moved_phase(effects, pair)) and pair.key in regressed}
+
+
+def end(
     decisions: Sequence[Decision], counters: Sequence[CounterCheck], contamination: Contamination, rule: Rule
 ) -> tuple[Outcome, tuple[str, ...]]:
+    """How a gate ends and why, from all that was found; what has no answer is never a pass."""
     call = overall(decisions)
     called = _with(decisions, call)
     reasons = tuple(f"{decision.name}: {decision.reason}" for decision in called) or ("nothing was compared",)
@@ -132,7 +141,7 @@ def _failures(called: Sequence[Decision]) -> list[str]:
 
 def _unknown(decisions: Sequence[Decision], counters: Sequence[CounterCheck], rule: Rule) -> list[str]:
     """What has no answer at all, which is never a pass."""
-    empty = [f"{decision.name}: no block has both sides timed" for decision in decisions if decision.n == 0]
+    empty = [f"{decision.name}: nothing was timed of both sides" for decision in decisions if decision.n == 0]
     asked = {decision.name.partition(": ")[2] for decision in decisions}
     empty += [f"{name}: no cell of this gate has that phase" for name in rule.metrics if name not in asked]
     return empty + [f"{check.image}: {check.what} are not known here" for check in counters if check.passed is None]
@@ -145,10 +154,17 @@ def _with(decisions: Sequence[Decision], call: Call) -> list[Decision]:
 def images_of(manifest: RunManifest) -> dict[str, tuple[Image, Image]]:
     """For hard limits: the images of each pair, by the pair's names; a pair that differs in no image has one name."""
     assert manifest.comparison is not None
-    known = {(image.workload, image.variant): image for image in manifest.images}
+    return paired_images(manifest.comparison.pairs, manifest.images, manifest.images)
+
+
+def paired_images(
+    pairs: Sequence[CellPair], baseline: Sequence[Image], candidate: Sequence[Image]
+) -> dict[str, tuple[Image, Image]]:
+    """The images of each pair, of those that each side has."""
+    before, after = ({(image.workload, image.variant): image for image in images} for images in (baseline, candidate))
     found: dict[str, tuple[Image, Image]] = {}
-    for pair in manifest.comparison.pairs:
-        ours, theirs = known[pair.baseline.image_key], known[pair.candidate.image_key]
+    for pair in pairs:
+        ours, theirs = before[pair.baseline.image_key], after[pair.candidate.image_key]
         name = "/".join(pair.baseline.image_key)
         found[name if ours == theirs else f"{name} → {'/'.join(pair.candidate.image_key)}"] = (ours, theirs)
     return found

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from coldstart.cli._contenders import Contenders, contenders_of, limits_of, rule_of
 from coldstart.cli._extras import can_report
 from coldstart.cli._options import (
     PassThrough,
@@ -22,35 +22,17 @@ from coldstart.cli._options import (
     results_option,
     source_option,
 )
-from coldstart.cli._overrides import parse_overrides
-from coldstart.errors import (
-    EXIT_INCONCLUSIVE,
-    EXIT_INTERRUPTED,
-    EXIT_OK,
-    EXIT_REGRESSION,
-    MissingExtraError,
-    UsageError,
-)
+from coldstart.cli._verdict import SUMMARY_VARIABLE, conclude_stored, exit_with, judge_stored, judge_two, kind_of
+from coldstart.errors import EXIT_INCONCLUSIVE, EXIT_INTERRUPTED, MissingExtraError, UsageError
 from coldstart.units import parse_duration_ns
 
 if TYPE_CHECKING:
     from coldstart.analyse.counters import Limit
     from coldstart.analyse.gate import Decision
-    from coldstart.analyse.verdict import Verdict
     from coldstart.cli._view import View
-    from coldstart.model.experiment import Experiment
     from coldstart.model.rule import Rule
-    from coldstart.plan.overrides import Overrides
     from coldstart.runner.contest import Contest
     from coldstart.store.writer import RunWriter
-
-_SUMMARY = "GITHUB_STEP_SUMMARY"
-_COUNTERS = ("pull-bytes", "unpacked-bytes", "files", "layers")
-
-
-class _Contenders(NamedTuple):
-    baseline: Experiment
-    candidate: Experiment
 
 
 @click.command(cls=PassThrough)
@@ -91,7 +73,9 @@ class _Contenders(NamedTuple):
 @container_options
 @bases_option
 @results_option
-@click.option("--summary", type=click.Path(path_type=Path), help=f"Append Markdown there.  [default: ${_SUMMARY}]")
+@click.option(
+    "--summary", type=click.Path(path_type=Path), help=f"Append Markdown there.  [default: ${SUMMARY_VARIABLE}]"
+)
 @click.option("--junit", type=click.Path(path_type=Path), help="Write a JUnit file there.")
 @click.option("--json", "as_json", is_flag=True, help="The verdict as one JSON object.")
 def command(what: tuple[str, ...], **said: Any) -> None:
@@ -99,7 +83,8 @@ def command(what: tuple[str, ...], **said: Any) -> None:
 
     Ends with 0 (not slower than is tolerated), 1 (a regression, or a hard limit or budget missed), 3 (inconclusive), or
     4 (the machine was disturbed, or there is nothing to conclude from). WHAT is two experiment files, baseline and
-    candidate; or one stored RUN, to be judged by --targets or, if it was a gate's, once more.
+    candidate; or one stored RUN, to be judged by --targets or, if it was a gate's, once more. Two stored RUNs, or two
+    files of times (hyperfine's JSON, a CSV), are judged as they are: unpaired, which is weaker, and labelled so.
 
     \b
     Examples:
@@ -107,21 +92,27 @@ def command(what: tuple[str, ...], **said: Any) -> None:
       coldstart gate --image app:pr --baseline-runtime runc --candidate-runtime crun --ready http:8080/health
       coldstart gate main.toml pr.toml --tier warm --budget 20m
       coldstart gate 20261125T104500Z-app-1a2b --targets budgets.toml
+      coldstart gate 20261124T104500Z-app-77f0 20261125T104500Z-app-1a2b
+      coldstart gate main.csv pr.csv --max-slowdown 10%
     """  # noqa: D301  click's own mark for lines that are not to be wrapped
     if not can_report():
         raise MissingExtraError("a gate", "report")
-    limits = _limits(said)
+    limits = limits_of(said)
     _check_places(said)
     if len(what) == 1:
-        _judge_stored(what[0], said, limits)
+        judge_stored(what[0], said, limits)
         return
     if said["targets"] is not None:
         raise UsageError("--targets judges a stored run: coldstart gate RUN --targets FILE.")
-    rule = _rule(said["slowdowns"], said["alpha"])
-    _measure(_contenders(what, said), rule, limits, said)
+    rule = rule_of(said["slowdowns"], said["alpha"])
+    kinds = {kind_of(name, said["results"]) for name in what}
+    if len(what) == 2 and kinds != {"experiment"}:
+        judge_two(what, kinds, said, rule, limits)
+        return
+    _measure(contenders_of(what, said), rule, limits, said)
 
 
-def _measure(contenders: _Contenders, rule: Rule, limits: tuple[Limit, ...], said: dict[str, Any]) -> None:
+def _measure(contenders: Contenders, rule: Rule, limits: tuple[Limit, ...], said: dict[str, Any]) -> None:
     from coldstart.cli._view import open_view  # noqa: PLC0415  --help need not pay for it
     from coldstart.images.bases import BaseSource  # noqa: PLC0415
     from coldstart.plan.schedule import new_seed  # noqa: PLC0415
@@ -204,203 +195,10 @@ def _finish(
         say(f"interrupted; what was measured is kept. Judge it with: coldstart gate {writer.path}")
         if not open_run(writer.path).samples:
             raise click.exceptions.Exit(EXIT_INTERRUPTED)
-    verdict = _conclude(writer.path, said, limits)
+    verdict = conclude_stored(writer.path, said, limits)
     if interrupted:
         raise click.exceptions.Exit(EXIT_INTERRUPTED)
-    _exit(verdict, said["on_inconclusive"])
-
-
-def _judge_stored(name: str, said: dict[str, Any], limits: tuple[Limit, ...]) -> None:
-    from coldstart.store.reader import open_run  # noqa: PLC0415  --help need not pay for it
-
-    if said["targets"] is not None:
-        from coldstart.cli._budgets import judge_budgets  # noqa: PLC0415
-
-        code = judge_budgets(open_run(name, said["results"]), said["targets"], as_json=said["as_json"])
-        if code == EXIT_INCONCLUSIVE:
-            code = {"pass": EXIT_OK, "fail": EXIT_REGRESSION, None: code}[said["on_inconclusive"]]
-        raise click.exceptions.Exit(code)
-    _exit(_conclude(name, said, limits), said["on_inconclusive"])
-
-
-def _conclude(name: str | Path, said: dict[str, Any], limits: tuple[Limit, ...]) -> Verdict:
-    """Judge a stored comparison, and show the verdict.
-
-    Raises:
-        UsageError: it compares nothing.
-        NothingMeasuredError: nothing was measured, which is never a pass.
-    """
-    from coldstart.analyse.calibration import host_class  # noqa: PLC0415  --help need not pay for it
-    from coldstart.analyse.verdict import conclude  # noqa: PLC0415
-    from coldstart.errors import NothingMeasuredError  # noqa: PLC0415
-    from coldstart.report.calibration import load_calibration, summary  # noqa: PLC0415
-    from coldstart.store.frames import tidy  # noqa: PLC0415
-    from coldstart.store.reader import open_run  # noqa: PLC0415
-
-    run = open_run(name, said["results"])
-    comparison = run.manifest.comparison
-    if comparison is None or comparison.rule is None:
-        raise UsageError(
-            f"{run.path} has no baseline and candidate side by side. Judge it by budgets with --targets FILE, or name "
-            "two experiment files to measure."
-        )
-    if not run.samples:
-        raise NothingMeasuredError(f"nothing was measured: {run.path} has no sample, so nothing can be said.")
-    verdict = conclude(run.manifest, tidy(run), limits)
-    calibration = load_calibration(said["results"], host_class(run.manifest.host))
-    _show(verdict, None if calibration is None else summary(calibration), said)
-    return verdict
-
-
-def _show(verdict: Verdict, false_alarms: str | None, said: dict[str, Any]) -> None:
-    import msgspec  # noqa: PLC0415  --help need not pay for it
-
-    from coldstart.cli._console import stdout_console  # noqa: PLC0415
-    from coldstart.report.comparison import verdict_section  # noqa: PLC0415
-    from coldstart.report.junit import render_junit  # noqa: PLC0415
-    from coldstart.report.markdown import render_section  # noqa: PLC0415
-    from coldstart.report.terminal import print_section  # noqa: PLC0415
-    from coldstart.store.files import storing, write_atomically  # noqa: PLC0415
-
-    section = verdict_section(verdict, false_alarms)
-    if said["as_json"]:
-        click.echo(msgspec.json.format(msgspec.json.encode(verdict), indent=2).decode())
-    else:
-        print_section(stdout_console(), section)
-    if said["junit"] is not None:
-        with storing(said["junit"], "Choose another file with --junit."):
-            write_atomically(said["junit"], render_junit(verdict))
-    summary = said["summary"] or os.environ.get(_SUMMARY)
-    if summary:
-        with storing(Path(summary), "Choose another file with --summary."), Path(summary).open("a") as file:
-            file.write(render_section(section) + "\n")
-
-
-def _exit(verdict: Verdict, on_inconclusive: str | None) -> None:
-    from coldstart.analyse.verdict import EXIT_CODES  # noqa: PLC0415  --help need not pay for it
-
-    code = EXIT_CODES[verdict.outcome]
-    if code == EXIT_INCONCLUSIVE:
-        code = {"pass": EXIT_OK, "fail": EXIT_REGRESSION, None: code}[on_inconclusive]
-    raise click.exceptions.Exit(code)
-
-
-def _contenders(what: tuple[str, ...], said: dict[str, Any]) -> _Contenders:
-    """The two experiments that were asked for.
-
-    Raises:
-        UsageError: neither two files, two images, nor one image and two runtimes; or more than one of these.
-    """
-    images, runtimes = (said["baseline"], said["candidate"]), (said["baseline_runtime"], said["candidate_runtime"])
-    asked = [bool(what), any(images), any(runtimes)]
-    if (
-        sum(asked) != 1
-        or len(what) not in {0, 2}
-        or (any(images) and not all(images))
-        or any(runtimes) != all(runtimes)
-    ):
-        raise UsageError(
-            "name what to compare, one of: --baseline REF --candidate REF; --image REF --baseline-runtime NAME "
-            "--candidate-runtime NAME; two experiment files; or one stored run to judge."
-        )
-    overrides = parse_overrides(said)
-    if what:
-        return _of_files(what, overrides)
-    if all(images):
-        if said["image"] is not None:
-            raise UsageError("--image is for two runtimes: leave it out, or name them in place of two images.")
-        baseline, candidate = (_ad_hoc(image, overrides) for image in images)
-        return _Contenders(baseline, candidate)
-    if overrides.runtime is not None:
-        raise UsageError(
-            "--runtime: with two runtimes to compare, --baseline-runtime and --candidate-runtime say which."
-        )
-    baseline, candidate = (_of_runtime(said["image"], name, overrides) for name in runtimes)
-    return _Contenders(baseline, candidate)
-
-
-def _of_files(what: tuple[str, ...], overrides: Overrides) -> _Contenders:
-    from coldstart.plan.experiment import load_experiment  # noqa: PLC0415  --help need not pay for it
-    from coldstart.plan.overrides import narrow  # noqa: PLC0415
-
-    baseline, candidate = (narrow(load_experiment(name), overrides) for name in what)
-    return _Contenders(baseline, candidate)
-
-
-def _of_runtime(image: str | None, runtime: str, overrides: Overrides) -> Experiment:
-    import msgspec  # noqa: PLC0415  --help need not pay for it
-
-    named: Overrides = msgspec.structs.replace(overrides, runtime=(runtime,))
-    if image is not None:
-        return _ad_hoc(image, named)
-    if named.workload is None or named.variant is None:
-        raise UsageError("two runtimes need an image: --image REF with --ready, or --workload and --variant.")
-    from coldstart.cli.run import DEFAULT_EXPERIMENT  # noqa: PLC0415
-    from coldstart.plan.experiment import load_experiment  # noqa: PLC0415
-    from coldstart.plan.overrides import narrow  # noqa: PLC0415
-
-    return narrow(load_experiment(DEFAULT_EXPERIMENT), _with_tiers(named))
-
-
-def _ad_hoc(image: str, overrides: Overrides) -> Experiment:
-    from coldstart.plan.overrides import ad_hoc  # noqa: PLC0415  --help need not pay for it
-
-    return ad_hoc(image, overrides.ready, _with_tiers(overrides))
-
-
-def _with_tiers(overrides: Overrides) -> Overrides:
-    """A gate's default tiers: the coldest start, and the warmest."""
-    import msgspec  # noqa: PLC0415  --help need not pay for it
-
-    from coldstart.model.cell import Tier  # noqa: PLC0415
-
-    if overrides.tier is not None:
-        return overrides
-    changed: Overrides = msgspec.structs.replace(overrides, tier=(Tier.ABSENT, Tier.WARM))
-    return changed
-
-
-def _rule(slowdowns: tuple[str, ...], alpha: float) -> Rule:
-    """The rule that was asked for.
-
-    Raises:
-        UsageError: a percentage that is none, or a level of error that is none.
-    """
-    from coldstart.model.rule import METRICS, Rule  # noqa: PLC0415  --help need not pay for it
-
-    if not 0 < alpha <= 0.2:
-        raise UsageError(f"--alpha {alpha}: a share of false alarms is more than 0 and at most 0.2, such as 0.01.")
-    overall, cells, metrics = 0.05, {}, {}
-    for text in slowdowns:
-        name, equals, amount = text.rpartition("=")
-        allowed = _percent(text, amount)
-        if not equals:
-            overall = allowed
-        elif name in METRICS:
-            metrics[name] = allowed
-        else:
-            cells[name] = allowed
-    return Rule(max_slowdown=overall, alpha=alpha, cells=cells, metrics=metrics)
-
-
-def _percent(text: str, amount: str) -> float:
-    try:
-        share = float(amount.strip().removesuffix("%")) / 100
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 10 or not amount.strip().endswith("%"):
-        raise UsageError(f"--max-slowdown {text!r}: write a percentage from 0% to 1000%, such as 5% or absent=10%.")
-    return share
-
-
-def _limits(said: dict[str, Any]) -> tuple[Limit, ...]:
-    from coldstart.analyse.counters import Limit  # noqa: PLC0415  --help need not pay for it
-
-    named = {counter: said[f"max_{counter.replace('-', '_')}"] for counter in _COUNTERS}
-    limits = tuple(Limit(counter=counter, text=text) for counter, text in named.items() if text is not None)
-    for limit in limits:
-        limit.bound(0)  # what is no limit is told now
-    return limits
+    exit_with(verdict, said["on_inconclusive"])
 
 
 def _check_places(said: dict[str, Any]) -> None:

@@ -38,31 +38,59 @@ def headline(verdict: Verdict) -> str:
 
 def verdict_section(verdict: Verdict, false_alarms: str | None = None) -> Section:
     """Everything about one verdict; ``false_alarms`` tells how often this machine's gate is wrong, if that is known."""
-    rule = verdict.rule
     blocks: list[Block] = [Notice(headline(verdict)), decisions_table(verdict)]
     if verdict.counters:
         blocks.append(counters_table(verdict.counters))
-    blocks.append(effects_table(verdict.effects))
-    level = 1 - 2 * rule.alpha_at_look
-    looks = ", ".join(str(look) for look in rule.looks)
-    blocks.append(
-        Paragraph(
-            f"Starts in {verdict.blocks} blocks, one of each side next to one another: {verdict.attempts} in all, "
-            f"{verdict.failed} failed, {verdict.requeued} repeated (not cold, not quiet, throttled). "
-            f"Source {verdict.source}. Paired signed-rank tests after {looks} pairs, one-sided at "
-            f"{rule.alpha_at_look:g} each: false alarms of a whole gate stay below {rule.alpha:g}. Intervals of the "
-            f"first table are at {level:.1%}, of phases at 95 %."
-        )
+    if verdict.effects:
+        blocks.append(effects_table(verdict.effects))
+    blocks.append(Paragraph(f"{_counts(verdict)} {_method(verdict)}"))
+    if verdict.paired:
+        unknown = "How often this gate is wrong on this machine: coldstart calibrate tells."
+        blocks.append(Paragraph(false_alarms or unknown))
+    return Section(
+        anchor="gate",
+        title=f"Cold-start gate{'' if verdict.paired else ', unpaired'}: {verdict.outcome}",
+        blocks=tuple(blocks),
     )
-    blocks.append(Paragraph(false_alarms or "How often this gate is wrong on this machine: coldstart calibrate tells."))
-    return Section(anchor="gate", title=f"Cold-start gate: {verdict.outcome}", blocks=tuple(blocks))
+
+
+def _counts(verdict: Verdict) -> str:
+    order = f"Starts in {verdict.blocks} blocks, one of each side next to one another" if verdict.paired else "Starts"
+    return (
+        f"{order}: {verdict.attempts} in all, {verdict.failed} failed, {verdict.requeued} repeated (not cold, not "
+        f"quiet, throttled). Source {verdict.source}."
+    )
+
+
+def _method(verdict: Verdict) -> str:
+    rule = verdict.rule
+    if not verdict.paired:
+        return (
+            "Unpaired: the sides were measured at different times, so what changed on the machine between them counts "
+            "as the candidate's; a gate that measures both tells more. One look by Mann and Whitney's test, one-sided "
+            f"at {rule.alpha:g}. Intervals of the first table are at {1 - 2 * rule.alpha:.1%}, of phases at 95 %."
+        )
+    looks = ", ".join(str(look) for look in rule.looks)
+    return (
+        f"Paired signed-rank tests after {looks} pairs, one-sided at {rule.alpha_at_look:g} each: false alarms of a "
+        f"whole gate stay below {rule.alpha:g}. Intervals of the first table are at {1 - 2 * rule.alpha_at_look:.1%}, "
+        "of phases at 95 %."
+    )
 
 
 def decisions_table(verdict: Verdict) -> Table:
     """A row a question: which cell (and phase), how many pairs, how much slower, the call, and what moved."""
     return Table(
         caption="Candidate against baseline, end-to-end unless a phase is named",
-        header=("cell", "pairs", "candidate / baseline", "difference", "tolerated", "call", "moved most"),
+        header=(
+            "cell",
+            "pairs" if verdict.paired else "n",
+            "candidate / baseline",
+            "difference",
+            "tolerated",
+            "call",
+            "moved most",
+        ),
         numeric=frozenset({1, 2, 3, 4}),
         rows=tuple(
             (

@@ -6,6 +6,7 @@ import hashlib
 import re
 from datetime import UTC, datetime
 
+_RUN_ID = re.compile(r"\d{8}T\d{6}Z-.+-[0-9a-f]{4}")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -24,3 +25,8 @@ def new_run_id(experiment_name: str, now: datetime, seed: int) -> str:
     name = _UNSAFE.sub("-", experiment_name).strip("-.")[:64] or "run"
     mark = hashlib.sha256(f"{seed}/{at.isoformat()}".encode()).hexdigest()[:4]
     return f"{at:%Y%m%dT%H%M%SZ}-{name}-{mark}"
+
+
+def is_run_id(text: str) -> bool:
+    """Whether it looks like one, whether or not there is such a run."""
+    return _RUN_ID.fullmatch(text) is not None

@@ -177,13 +177,13 @@ def test_a_baseline_that_fails_too_is_invalid_even_in_a_disturbed_run() -> None:
 def test_a_cell_without_any_pair_is_never_a_pass() -> None:
     found = verdict(blocks(PAIR, STEADY, STEADY), of=manifest(PAIR, absent()))
     assert found.outcome is Outcome.INVALID
-    assert found.reasons == (f"{absent().key}: no block has both sides timed",)
+    assert found.reasons == (f"{absent().key}: nothing was timed of both sides",)
 
 
 @pytest.mark.parametrize("limits", [(), (Limit(counter="layers", text="+0"),)])
 def test_a_run_without_starts_is_never_a_pass(limits: tuple[Limit, ...]) -> None:
     found = verdict([], *limits)
-    assert (found.outcome, found.reasons) == (Outcome.INVALID, (f"{PAIR.key}: no block has both sides timed",))
+    assert (found.outcome, found.reasons) == (Outcome.INVALID, (f"{PAIR.key}: nothing was timed of both sides",))
     assert (found.blocks, found.attempts, found.failed) == (0, 0, 0)
 
 
@@ -242,4 +242,4 @@ def test_a_phase_is_judged_by_the_blocks_in_which_both_sides_tell_it() -> None:
 def test_a_candidate_that_pulls_where_the_baseline_did_not_is_never_a_pass() -> None:
     rows = [{**row, "pull_ns": 50 * MS * (row["side"] == "candidate")} for row in blocks(PAIR, STEADY, STEADY)]
     found = verdict(rows, of=gated_on_pull())
-    assert (found.outcome, found.reasons) == (Outcome.INVALID, (f"{PAIR.key}: pull: no block has both sides timed",))
+    assert (found.outcome, found.reasons) == (Outcome.INVALID, (f"{PAIR.key}: pull: nothing was timed of both sides",))

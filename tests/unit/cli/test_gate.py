@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from coldstart.cli import _contenders
 from coldstart.cli import gate as module
 from coldstart.engines.fake import FakeEngine
 from coldstart.errors import EngineUnreachableError
@@ -371,14 +372,14 @@ def test_without_the_packages_of_reports_there_is_no_gate(gate: Gate, monkeypatc
     ],
 )
 def test_what_is_tolerated_is_said_for_all_for_cells_and_for_phases(said: tuple[str, ...], rule: Rule) -> None:
-    found = module._rule(said, 0.01)
+    found = _contenders.rule_of(said, 0.01)
     assert (found.cells, found.metrics) == (rule.cells, rule.metrics)
     assert found.max_slowdown == pytest.approx(rule.max_slowdown)
 
 
 @pytest.mark.parametrize("alpha", [1e-9, 0.2])
 def test_any_share_of_false_alarms_up_to_a_fifth_can_be_accepted(alpha: float) -> None:
-    assert module._rule((), alpha).alpha == alpha
+    assert _contenders.rule_of((), alpha).alpha == alpha
 
 
 # --- a stored gate ---

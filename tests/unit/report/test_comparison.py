@@ -176,6 +176,16 @@ def test_the_section_counts_what_failed_and_says_how_often_the_gate_is_wrong() -
     assert "rarely" in render_section(verdict_section(found, "rarely"))
 
 
+def test_a_verdict_on_what_was_measured_at_different_times_says_that_it_is_unpaired() -> None:
+    section = verdict_section(msgspec.structs.replace(regression(), paired=False, effects=()), "never wrong")
+    assert section.title == "Cold-start gate, unpaired: regression"
+    assert table(section, "Candidate against baseline").header[1] == "n"
+    (words,) = (block.text for block in section.blocks if isinstance(block, Paragraph))
+    assert words.startswith("Starts: 20 in all, 0 failed, 0 repeated (not cold, not quiet, throttled). Source engine.")
+    assert "one-sided at 0.01. Intervals of the first table are at 98.0%, of phases at 95 %." in words
+    assert not any(isinstance(block, Table) and block.caption.startswith("Phases") for block in section.blocks)
+
+
 def test_a_section_is_printed_with_its_tables_and_words() -> None:
     out = io.StringIO()
     print_section(Console(file=out, width=160), verdict_section(regression()))

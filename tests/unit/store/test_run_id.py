@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coldstart.store.run_id import new_run_id
+from coldstart.store.run_id import is_run_id, new_run_id
 
 NOW = datetime(2026, 11, 24, 5, 15, 30, 123456, tzinfo=UTC)
 
@@ -43,6 +43,16 @@ def test_a_time_without_a_zone_is_refused() -> None:
 @pytest.mark.parametrize("name", ["", "/", "..", "-", "日本"])
 def test_an_experiment_whose_name_no_file_can_have_is_called_run(name: str) -> None:
     assert new_run_id(name, NOW, 1).startswith("20261124T051530Z-run-")
+
+
+@given(st.text(max_size=300), st.integers(0, 2**64))
+def test_every_name_is_known_for_one(name: str, seed: int) -> None:
+    assert is_run_id(new_run_id(name, NOW, seed))
+
+
+@pytest.mark.parametrize("text", ["article", "main.toml", "20261124T051530Z", "20261124T051530Z-article", "x" * 30])
+def test_another_name_is_not(text: str) -> None:
+    assert not is_run_id(text)
 
 
 @given(st.text(max_size=300), st.integers(0, 2**64))
