@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import median
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from coldstart.cli._extras import can_report
+from coldstart.cli._repeat import show_repetition
 from coldstart.model.cell import Cell
 from coldstart.model.sample import CONTAMINATED_ABOVE, Outcome, Sample
 from coldstart.model.timeline import HEADLINES, phases_of
 from coldstart.plan.schedule import cells
 from coldstart.store.reader import StoredRun
 from coldstart.units import format_ns
+
+if TYPE_CHECKING:
+    from coldstart.analyse.repeat import Repetition
 
 
 class CellLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,14 +32,18 @@ class CellLine(msgspec.Struct, frozen=True, kw_only=True):
     worst_reason: str | None
 
 
-def show(run: StoredRun, *, as_json: bool) -> None:
-    """Print the run's summary on standard output."""
+def show(run: StoredRun, *, as_json: bool, repetition: Repetition | None = None) -> None:
+    """Print the run's summary on standard output, and how it agrees with the run that it repeats."""
     lines = cell_lines(cells(run.manifest.experiment), run.samples)
     if as_json:
-        record = {"run_id": run.manifest.run_id, "path": str(run.path), "cells": lines}
+        record: dict[str, object] = {"run_id": run.manifest.run_id, "path": str(run.path), "cells": lines}
+        if repetition is not None:
+            record["repetition"] = repetition
         print(msgspec.json.format(msgspec.json.encode(record), indent=2).decode())
     elif can_report():
         _print_analysed(run)
+        if repetition is not None:
+            show_repetition(repetition)
     else:
         print(render(lines))
 

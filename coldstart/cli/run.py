@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,13 +24,7 @@ from coldstart.cli._options import (
     source_option,
 )
 from coldstart.cli._overrides import parse_overrides
-from coldstart.errors import (
-    EXIT_INTERRUPTED,
-    EngineUnreachableError,
-    InvalidEnvironmentError,
-    NothingMeasuredError,
-    UsageError,
-)
+from coldstart.errors import UsageError
 from coldstart.units import parse_duration_ns
 
 if TYPE_CHECKING:
@@ -38,9 +32,9 @@ if TYPE_CHECKING:
     from coldstart.images.bases import BaseSource
     from coldstart.model.cell import Trial
     from coldstart.model.experiment import Experiment
-    from coldstart.model.sample import Sample
     from coldstart.runner.place import Place
     from coldstart.runner.prepare import Prepared
+    from coldstart.store.reader import StoredRun
     from coldstart.store.writer import RunWriter
 
 DEFAULT_EXPERIMENT = "article"
@@ -68,10 +62,11 @@ _WITH_RESUME = {"resume", "budget", "source", "bases", "results", "as_json"}  # 
 @container_options
 @bases_option
 @click.option("--resume", metavar="RUN", shell_complete=complete_run, help="Go on with a run that was interrupted.")
+@click.option("--from", "repeat", metavar="RUN", shell_complete=complete_run, help="Repeat a stored run, and compare.")
 @results_option
 @export_options
 @click.option("--json", "as_json", is_flag=True, help="The summary as one JSON object.")
-def command(experiment: str | None, **said: Any) -> None:
+def command(experiment: str | None, repeat: str | None, **said: Any) -> None:
     """Measure EXPERIMENT (a name of the catalogue or a .toml file), or the image given with --image.
 
     Factors named here replace the experiment's own. Where root and the engine's executables are to be had, everything
@@ -84,13 +79,15 @@ def command(experiment: str | None, **said: Any) -> None:
       coldstart run tiers -n 6 --runtime crun                    a part of it, quickly
       coldstart run --image nginx:1.27 --ready http:80/ --runtime runc,crun -n 20
       coldstart run --image ./job.tar --ready exit -- /job --once
+      coldstart run --from results/reference/20261125T022903Z-article-e421 -n 6 --tier warm
     """  # noqa: D301  click's own mark for lines that are not to be wrapped
-    from coldstart.cli._view import open_view  # noqa: PLC0415  --help need not pay for it
+    from coldstart.cli._finish import finish  # noqa: PLC0415  --help need not pay for it
+    from coldstart.cli._view import open_view  # noqa: PLC0415
     from coldstart.runner.place import open_place  # noqa: PLC0415
 
     deadline_ns = _deadline_ns(said["budget"])
     exports = _exports(said)
-    task = _new(experiment, said) if said["resume"] is None else _resumed(experiment, said)
+    task = _task(experiment, repeat, said)
     with closing(open_view()) as view:
         with (
             open_place(
@@ -104,12 +101,19 @@ def command(experiment: str | None, **said: Any) -> None:
         ):
             interrupted = _measure(prepared, writer, view, deadline_ns)
         view.close()
-        _finish(writer, exports, as_json=said["as_json"], interrupted=interrupted, say=view.say)
+        finish(
+            writer,
+            exports,
+            as_json=said["as_json"],
+            interrupted=interrupted,
+            say=view.say,
+            repeats=task.repeats,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Task:
-    """What to measure, and into which run: a new one, or one to go on with (``resume``)."""
+    """What to measure, and into which run: a new one, maybe one that ``repeats`` another, or one to go on with."""
 
     experiment: Experiment
     seed: int
@@ -119,15 +123,21 @@ class _Task:
     source: str = "auto"
     tiers_named: bool = False
     engine_named: bool = False
+    runtimes_named: bool = False
     resume: Path | None = None
+    repeats: StoredRun | None = None
 
     def prepared(self, place: Place, view: View) -> Prepared:
         """The experiment on that place."""
-        from coldstart.runner.prepare import prepare  # noqa: PLC0415  --help need not pay for it
+        from coldstart.cli._repeat import without_missing  # noqa: PLC0415  --help need not pay for it
+        from coldstart.runner.prepare import prepare  # noqa: PLC0415
 
+        experiment = self.experiment
+        if self.repeats is not None and not self.runtimes_named:
+            experiment = without_missing(experiment, [facts.name for facts in place.engine.runtimes()], view.say)
         return prepare(
             place,
-            self.experiment,
+            experiment,
             view.say,
             required_tiers=self.tiers_named or self.resume is not None,
             bases=self.bases,
@@ -155,6 +165,36 @@ class _Task:
             writer.close()
             raise UsageError(f"{self.resume} cannot be gone on with here: {'; '.join(changed)}. Begin a new run.")
         return writer
+
+
+def _task(name: str | None, repeat: str | None, said: dict[str, Any]) -> _Task:
+    if repeat is not None:
+        return _repeated(name, repeat, said)
+    return _new(name, said) if said["resume"] is None else _resumed(name, said)
+
+
+def _repeated(name: str | None, repeat: str, said: dict[str, Any]) -> _Task:
+    from coldstart.cli._repeat import experiment_of, stored_to_repeat  # noqa: PLC0415  --help need not pay for it
+    from coldstart.images.bases import BaseSource  # noqa: PLC0415
+    from coldstart.plan.schedule import new_seed  # noqa: PLC0415
+
+    run = stored_to_repeat(repeat, name, said)
+    experiment, platform = experiment_of(run, said), said["platform"]
+    if platform is not None and experiment.image is None:
+        raise UsageError("--platform goes with an image of one's own: catalogue images are for the engine's platform.")
+    return _Task(
+        experiment=experiment,
+        # The order is chance, not treatment: the same one again would repeat its effects, and pass them off as found.
+        seed=new_seed() if said["seed"] is None else said["seed"],
+        results=said["results"],
+        bases=BaseSource(said["bases"]),
+        platform=platform,
+        source=said["source"],
+        tiers_named=said["tier"] is not None,
+        engine_named=said["engine"] is not None,
+        runtimes_named=said["runtime"] is not None,
+        repeats=run,
+    )
 
 
 def _new(name: str | None, said: dict[str, Any]) -> _Task:
@@ -241,58 +281,6 @@ def _blocks(prepared: Prepared, writer: RunWriter) -> Iterable[tuple[Trial, ...]
 
     whole = schedule(prepared.experiment, prepared.cells, writer.stored.manifest.seed)
     return remaining(writer.stored, whole, max_attempts=MAX_ATTEMPTS)
-
-
-def _finish(
-    writer: RunWriter, exports: dict[str, Path], *, as_json: bool, interrupted: bool, say: Callable[[str], None]
-) -> None:
-    """Show what was measured, write what was asked for, and end with the code that it deserves."""
-    from coldstart.cli._export import write_table  # noqa: PLC0415  --help need not pay for it
-    from coldstart.cli._summary import is_contaminated, show  # noqa: PLC0415
-    from coldstart.model.sample import Outcome  # noqa: PLC0415
-    from coldstart.store.reader import open_run  # noqa: PLC0415
-
-    run = open_run(writer.path)
-    samples = run.samples
-    go_on = f"Go on with: coldstart run --resume {writer.path}"
-    if interrupted:  # said before the summary, which takes a moment that a second Ctrl-C may cut short
-        say(f"interrupted; {len(samples)} samples are kept in {writer.path}. {go_on}")
-    if samples:
-        show(run, as_json=as_json)
-    for format_name, path in exports.items():
-        write_table(run, format_name, str(path))
-    if interrupted:
-        raise click.exceptions.Exit(EXIT_INTERRUPTED)
-    if samples and samples[-1].outcome is Outcome.ENGINE_LOST:
-        raise EngineUnreachableError(
-            f"the engine was lost: {samples[-1].reason} {len(samples)} samples are kept in {writer.path}. {go_on}"
-        )
-    if not any(sample.outcome is Outcome.OK for sample in samples):
-        raise NothingMeasuredError(_why_nothing(samples, writer.path))
-    if missing := _missing(run.manifest.experiment, samples):
-        say(f"the budget is spent with {missing} blocks not begun. {go_on}")
-    if is_contaminated(samples):
-        raise InvalidEnvironmentError(
-            "contaminated: more than a tenth of the trials were not cold, not quiet or throttled. All are kept in "
-            f"{writer.path}; see their reasons, end what else runs here, and measure again."
-        )
-    say(f"stored in {writer.path}; report it with: coldstart report {writer.path}")
-
-
-def _missing(experiment: Experiment, samples: tuple[Sample, ...]) -> int:
-    """Blocks that were not begun."""
-    last = max((sample.trial.block for sample in samples), default=-1)
-    return experiment.warmup + experiment.runs - 1 - last
-
-
-def _why_nothing(samples: tuple[Sample, ...], path: Path) -> str:
-    if not samples:
-        return "nothing was measured: the budget was spent before the first start. Give more time with --budget."
-    last = samples[-1]
-    return (
-        f"nothing was measured: none of {len(samples)} starts succeeded. The last: {last.trial.cell.key} "
-        f"{last.outcome}: {last.reason}. All are kept, with what the containers wrote, in {path}"
-    )
 
 
 def _deadline_ns(budget: str | None) -> int | None:

@@ -1,0 +1,82 @@
+"""How a run ends: its summary, the files asked for, and the exit code that it deserves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from coldstart.errors import (
+    EXIT_INTERRUPTED,
+    EngineUnreachableError,
+    InvalidEnvironmentError,
+    NothingMeasuredError,
+)
+
+if TYPE_CHECKING:
+    from coldstart.model.experiment import Experiment
+    from coldstart.model.sample import Sample
+    from coldstart.store.reader import StoredRun
+    from coldstart.store.writer import RunWriter
+
+
+def finish(
+    writer: RunWriter,
+    exports: dict[str, Path],
+    *,
+    as_json: bool,
+    interrupted: bool,
+    say: Callable[[str], None],
+    repeats: StoredRun | None = None,
+) -> None:
+    """Show what was measured, write what was asked for, and end with the code that it deserves."""
+    from coldstart.cli._export import write_table  # noqa: PLC0415  --help need not pay for it
+    from coldstart.cli._repeat import compared  # noqa: PLC0415
+    from coldstart.cli._summary import is_contaminated, show  # noqa: PLC0415
+    from coldstart.model.sample import Outcome  # noqa: PLC0415
+    from coldstart.store.reader import open_run  # noqa: PLC0415
+
+    run = open_run(writer.path)
+    samples = run.samples
+    go_on = f"Go on with: coldstart run --resume {writer.path}"
+    if interrupted:  # said before the summary, which takes a moment that a second Ctrl-C may cut short
+        say(f"interrupted; {len(samples)} samples are kept in {writer.path}. {go_on}")
+    repetition = compared(repeats, run.path) if repeats is not None and samples else None
+    if samples:
+        show(run, as_json=as_json, repetition=repetition)
+    for format_name, path in exports.items():
+        write_table(run, format_name, str(path))
+    if interrupted:
+        raise click.exceptions.Exit(EXIT_INTERRUPTED)
+    if samples and samples[-1].outcome is Outcome.ENGINE_LOST:
+        raise EngineUnreachableError(
+            f"the engine was lost: {samples[-1].reason} {len(samples)} samples are kept in {writer.path}. {go_on}"
+        )
+    if not any(sample.outcome is Outcome.OK for sample in samples):
+        raise NothingMeasuredError(_why_nothing(samples, writer.path))
+    if missing := _missing(run.manifest.experiment, samples):
+        say(f"the budget is spent with {missing} blocks not begun. {go_on}")
+    if is_contaminated(samples):
+        raise InvalidEnvironmentError(
+            "contaminated: more than a tenth of the trials were not cold, not quiet or throttled. All are kept in "
+            f"{writer.path}; see their reasons, end what else runs here, and measure again."
+        )
+    say(f"stored in {writer.path}; report it with: coldstart report {writer.path}")
+
+
+def _missing(experiment: Experiment, samples: tuple[Sample, ...]) -> int:
+    """Blocks that were not begun."""
+    last = max((sample.trial.block for sample in samples), default=-1)
+    return experiment.warmup + experiment.runs - 1 - last
+
+
+def _why_nothing(samples: tuple[Sample, ...], path: Path) -> str:
+    if not samples:
+        return "nothing was measured: the budget was spent before the first start. Give more time with --budget."
+    last = samples[-1]
+    return (
+        f"nothing was measured: none of {len(samples)} starts succeeded. The last: {last.trial.cell.key} "
+        f"{last.outcome}: {last.reason}. All are kept, with what the containers wrote, in {path}"
+    )
