@@ -28,6 +28,7 @@ class Capability(StrEnum):
     LAYER_LOG = "layer_log"  # its log, readable here, has per-layer instants
     LAYER_PATHS = "layer_paths"  # unpacked layers are folders readable here: eviction and residency
     PRIVATE = "private"  # ours alone: any image on it may be removed
+    STARTED_AT_EXEC = "started_at_exec"  # State.StartedAt is set once the runtime has started the container
     CONTAINER_ADDRESS = "container_address"  # containers can be reached at their own address from here
 
 

@@ -47,7 +47,12 @@ NAME = "docker"
 
 _SHIM_RUNTIMES = ("io.containerd.",)  # registered by dockerd for itself; aliases of runc, no runtimes of their own
 _EXEC_POLL_S = 0.001
+_STARTED_AT_EXEC = (1, 45)  # Docker 26's API, the newest seen to set State.StartedAt after the start
 _LABEL_FILTER = quote(f'{{"label":["{CONTAINER_LABEL}={OWNER}"]}}')
+
+
+def _api(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
 
 
 def connect(address: EngineAddress) -> DockerEngine:
@@ -286,6 +291,8 @@ class DockerEngine:
 
     def _capabilities(self) -> frozenset[Capability]:
         found = {Capability.PULL}
+        if _api(self._version["ApiVersion"]) <= _STARTED_AT_EXEC:
+            found.add(Capability.STARTED_AT_EXEC)
         if self._address.private:
             found.add(Capability.PRIVATE)
         if self._address.log is not None and os.access(self._address.log, os.R_OK):

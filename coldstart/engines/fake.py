@@ -136,7 +136,15 @@ class FakeEngine:
     """
 
     name = NAME
-    capabilities = frozenset({Capability.PULL, Capability.PRIVATE, Capability.LAYER_LOG, Capability.CONTAINER_ADDRESS})
+    capabilities = frozenset(
+        {
+            Capability.PULL,
+            Capability.PRIVATE,
+            Capability.LAYER_LOG,
+            Capability.CONTAINER_ADDRESS,
+            Capability.STARTED_AT_EXEC,
+        }
+    )
     data_root: Path | None = None
 
     def __init__(self, where: str = "testbed", delays: Delays | None = None) -> None:

@@ -37,7 +37,7 @@ def choose(engine: Engine, wanted: str, progress: Callable[[str], None]) -> Chos
     Raises:
         InvalidEnvironmentError: the source asked for is not to be had here.
     """
-    api = EngineApi()
+    api = EngineApi(engine.capabilities)
     own = (EngineLog(engine), api) if Capability.LAYER_LOG in engine.capabilities else (api,)
     obstacles = []
     for name in _KERNEL if wanted == AUTO else [wanted] if wanted != ENGINE else []:

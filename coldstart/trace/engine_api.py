@@ -1,49 +1,65 @@
-"""The engine's own API as a source: pull progress, and the instant it says a container was started."""
+"""The engine's own API as a source: pull progress, and the instant a container was started by what it says."""
 
 from __future__ import annotations
 
-from coldstart.engines.base import LayerEvent
+from coldstart.engines.base import Capability, LayerEvent
 from coldstart.model.run import SourceFacts
 from coldstart.model.sample import Phase, Source, Span
 from coldstart.trace.base import Instant, InstantKind, Observation, TrialWindow, of_all_layers
 
 # State.StartedAt against the kernel's exec event: +1.8 ms in the median, from -3 to +8.
 EXEC_ERROR_NS = 8_000_000
+# The answer to the start request against the same.
+ANSWER_ERROR_NS = 20_000_000
 # Progress is sent at most every 100 ms and drops events.
 PROGRESS_ERROR_NS = 100_000_000
 
-FACTS = SourceFacts(
-    name=Source.ENGINE_API,
-    resolution_ns=EXEC_ERROR_NS,
-    bias=(
-        "the entrypoint's exec, taken from State.StartedAt, reads 1.8 ms late (0.6 to 3.0 in nine of ten starts, -3 to "
-        "+8 at most), so init is long and readiness short by that; layer progress, used where there is no log, comes "
-        "every 100 ms, so unpack reads tens of ms short or long"
-    ),
+_PROGRESS = (
+    "so init is long and readiness short by that; layer progress, used where there is no log, comes every 100 ms, so "
+    "unpack reads tens of ms short or long"
 )
+_BIAS = {
+    True: (
+        "the entrypoint's exec, taken from State.StartedAt, reads 1.8 ms late (0.6 to 3.0 in nine of ten starts, -3 to "
+        f"+8 at most), {_PROGRESS}"
+    ),
+    False: (
+        "the entrypoint's exec, taken from the answer to the start request since this engine sets State.StartedAt "
+        f"before it starts anything, reads a few ms late, {_PROGRESS}"
+    ),
+}
 
 
 class EngineApi:
-    """See `coldstart.trace.base.SpanSource`."""
+    """See `coldstart.trace.base.SpanSource`; where a start is read from depends on what the engine can do.
 
-    facts = FACTS
+    Docker up to 26 sets State.StartedAt once the runtime has started the container, later ones before they ask it to
+    (moby/moby#47003): of those the answer to the start request tells, which is sent once it runs.
+    """
+
+    def __init__(self, capabilities: frozenset[Capability]) -> None:
+        self._by_state = Capability.STARTED_AT_EXEC in capabilities
+        self.facts = SourceFacts(
+            name=Source.ENGINE_API,
+            resolution_ns=EXEC_ERROR_NS if self._by_state else ANSWER_ERROR_NS,
+            bias=_BIAS[self._by_state],
+        )
 
     def begin(self) -> None:
         """Everything is asked afterwards."""
 
     def end(self, window: TrialWindow) -> Observation:
         """Layer spans of the pull's progress, and each container's start."""
-        instants = [
-            Instant(
-                kind=InstantKind.ENTRYPOINT_EXEC,
-                at_ns=state.started_wall_ns - window.clock.offset_ns,
-                error_ns=window.clock.error_ns + EXEC_ERROR_NS,
-                source=Source.ENGINE_API,
-                container=container,
+        instants = []
+        for container, (start, state) in enumerate(zip(window.starts, window.states, strict=True)):
+            if state.started_wall_ns is None:
+                continue
+            by_state = state.started_wall_ns - window.clock.offset_ns, window.clock.error_ns + EXEC_ERROR_NS
+            at_ns, error_ns = by_state if self._by_state else (start.end_ns, ANSWER_ERROR_NS)
+            kind = InstantKind.ENTRYPOINT_EXEC
+            instants.append(
+                Instant(kind=kind, at_ns=at_ns, error_ns=error_ns, source=Source.ENGINE_API, container=container)
             )
-            for container, state in enumerate(window.states)
-            if state.started_wall_ns is not None
-        ]
         spans = layer_spans(window.pull.value, window) if window.pull is not None else ()
         return Observation(spans=spans, instants=tuple(instants))
 

@@ -142,7 +142,7 @@ def test_a_started_container_runs_since_the_start_was_asked_for(
 
 
 def test_the_api_tells_when_the_entrypoint_was_started(engine: Engine, contender: Contender, server: Image) -> None:
-    source, clock = EngineApi(), read_clock()
+    source, clock = EngineApi(engine.capabilities), read_clock()
     created = engine.create(contender.spec(server))
     start = engine.start(created.value)
     window = TrialWindow(image=server, clock=clock, pull=None, starts=(start,), states=(engine.state(created.value),))

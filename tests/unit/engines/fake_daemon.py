@@ -28,6 +28,7 @@ class FakeDaemon:
         self.refusal: str | None = None
         self.inspections: list[dict[str, Any]] = []
         self.output = b""
+        self.api_version = "1.41"
 
     @property
     def changes(self) -> list[str]:
@@ -37,13 +38,13 @@ class FakeDaemon:
     def answer(self, method: str, target: str) -> tuple[int, object]:
         """Status and body; a list is streamed, bytes are written as they are, until the connection's end."""
         url = urlsplit(target)
-        path = unquote(url.path.removeprefix("/v1.41"))
+        path = unquote(url.path.removeprefix(f"/v{self.api_version}"))
         self.requests.append(f"{method} {path}" + (f"?{url.query}" if url.query else ""))
         match path.removeprefix("/").split("/"):
             case ["_ping"]:
                 return 200, "OK"
             case ["version"]:
-                return 200, {"Version": "20.10.24", "ApiVersion": "1.41", "Os": "linux", "Arch": "amd64"}
+                return 200, {"Version": "20.10.24", "ApiVersion": self.api_version, "Os": "linux", "Arch": "amd64"}
             case ["info"]:
                 runtimes = {"runc": {"path": "runc"}, "io.containerd.runc.v2": {"path": "runc"}}
                 return 200, {"Driver": "overlay2", "Runtimes": runtimes}

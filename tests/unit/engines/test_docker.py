@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from coldstart.engines.base import EngineAddress
+from coldstart.engines.base import Capability, EngineAddress
 from coldstart.engines.docker import DockerEngine, connect
 from coldstart.engines.wire import LABEL, OWNER
 from coldstart.errors import EngineError
@@ -42,6 +42,16 @@ def engine(daemon: FakeDaemon) -> Iterator[DockerEngine]:
     """A user's own Docker."""
     with closing(connect(EngineAddress(url=daemon.url, where="user"))) as connected:
         yield connected
+
+
+# --- what it can do ---
+
+
+@pytest.mark.parametrize(("api_version", "tells"), [("1.41", True), ("1.45", True), ("1.46", False), ("2.0", False)])
+def test_only_engines_up_to_26_tell_the_start_by_their_state(daemon: FakeDaemon, api_version: str, tells: bool) -> None:
+    daemon.api_version = api_version
+    with closing(connect(EngineAddress(url=daemon.url, where="user"))) as engine:
+        assert (Capability.STARTED_AT_EXEC in engine.capabilities) is tells
 
 
 # --- leaving ---

@@ -127,7 +127,7 @@ class Bed:
             "run_id": "run",
             "engine": self.engine,
             "subjects": {key: Subject(image=image, new_probe=new_probe) for key, image in self.images.items()},
-            "sources": (EngineApi(), EngineLog(self.engine)),
+            "sources": (EngineApi(self.engine.capabilities), EngineLog(self.engine)),
             "surroundings": self.machine,
             "blobs": self.registry,
             "timeout_ns": self.timeout_ns,

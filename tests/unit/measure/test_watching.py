@@ -54,7 +54,7 @@ LOST = Tracer(instants=(), lost="trace: the buffer overran")
 
 
 def run(bed: Bed, cell: Cell, *sources: Tracer, best: str = "trace") -> Sample:
-    bench = bed.bench(sources=(*sources, EngineApi()), source_profile=best)
+    bench = bed.bench(sources=(*sources, EngineApi(bed.engine.capabilities)), source_profile=best)
     return Stage(bench).run(make_trial(cell=cell))
 
 
@@ -141,7 +141,7 @@ def test_a_source_is_told_the_port_that_readiness_is_asked_on(bed: Bed) -> None:
     cell, tracer = bed.cell(), Tracer()
     (key, subject), *_ = bed.bench().subjects.items()
     subjects = {key: Subject(image=subject.image, new_probe=subject.new_probe, port=8080)}
-    Stage(bed.bench(sources=(tracer, EngineApi()), subjects=subjects)).run(make_trial(cell=cell))
+    Stage(bed.bench(sources=(tracer, EngineApi(bed.engine.capabilities)), subjects=subjects)).run(make_trial(cell=cell))
     assert [window.port for window in tracer.windows] == [8080]
 
 

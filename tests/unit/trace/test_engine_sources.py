@@ -6,15 +6,16 @@ from collections.abc import Sequence
 
 import msgspec
 
-from coldstart.engines.base import ContainerState, LayerEvent, Timed
+from coldstart.engines.base import Capability, ContainerState, LayerEvent, Timed
 from coldstart.model.image import Image, Layer
 from coldstart.model.sample import ClockConversion, Phase, Source, Span
 from coldstart.trace.base import InstantKind, TrialWindow, of_all_layers
-from coldstart.trace.engine_api import EXEC_ERROR_NS, EngineApi, layer_spans
+from coldstart.trace.engine_api import ANSWER_ERROR_NS, EXEC_ERROR_NS, EngineApi, layer_spans
 from coldstart.trace.engine_log import EngineLog, pull_spans
 from tests.unit.factories import make_image, make_span
 
 MS = 1_000_000
+BY_STATE = frozenset({Capability.STARTED_AT_EXEC})
 OFFSET_NS = 1_795_495_262_000_000_000  # 2026-11-24T04:41:02Z is 0 on the monotonic clock of these tests
 A, B = (f"sha256:{c * 64}" for c in "ab")
 DIFF_A, DIFF_B = (f"sha256:{c * 64}" for c in "12")
@@ -135,16 +136,32 @@ def test_a_trial_without_a_pull_has_no_layer_spans() -> None:
     source.begin()
     log.text += LOG
     assert source.end(warm).spans == ()
-    assert EngineApi().end(warm).spans == ()
+    assert EngineApi(BY_STATE).end(warm).spans == ()
 
 
 def test_the_api_gives_the_entrypoints_exec_with_its_error() -> None:
-    (instant,) = EngineApi().end(window()).instants
+    (instant,) = EngineApi(BY_STATE).end(window()).instants
     assert (instant.kind, instant.at_ns, instant.error_ns) == (
         InstantKind.ENTRYPOINT_EXEC,
         300 * MS,
         40 + EXEC_ERROR_NS,
     )
+
+
+def test_of_an_engine_that_sets_its_instant_too_early_the_answer_to_the_start_tells() -> None:
+    (instant,) = EngineApi(frozenset()).end(window()).instants
+    assert (instant.kind, instant.at_ns, instant.error_ns) == (
+        InstantKind.ENTRYPOINT_EXEC,
+        310 * MS,
+        ANSWER_ERROR_NS,
+    )
+
+
+def test_the_sources_facts_say_what_an_exec_is_taken_from() -> None:
+    by_state, by_answer = EngineApi(BY_STATE).facts, EngineApi(frozenset()).facts
+    assert (by_state.resolution_ns, by_answer.resolution_ns) == (EXEC_ERROR_NS, ANSWER_ERROR_NS)
+    assert "taken from State.StartedAt" in by_state.bias
+    assert "taken from the answer to the start request" in by_answer.bias
 
 
 def test_progress_gives_layer_spans_where_two_boundaries_were_reported() -> None:
@@ -160,7 +177,9 @@ def test_progress_gives_layer_spans_where_two_boundaries_were_reported() -> None
             (start + 11, "Pull complete"),
         )
     ]
-    spans = {(s.phase, s.layer): (s.start_ns // MS, s.end_ns // MS) for s in EngineApi().end(window(*events)).spans}
+    spans = {
+        (s.phase, s.layer): (s.start_ns // MS, s.end_ns // MS) for s in EngineApi(BY_STATE).end(window(*events)).spans
+    }
     assert spans == {
         (Phase.DOWNLOAD, A): (1, 5),
         (Phase.DOWNLOAD, B): (51, 55),
@@ -177,7 +196,7 @@ def test_a_dropped_progress_event_drops_its_phase_for_all_layers() -> None:
         LayerEvent(5 * MS, "a" * 12, "Download complete"),
         LayerEvent(6 * MS, "b" * 12, "Download complete"),
     ]
-    assert EngineApi().end(window(*events)).spans == ()
+    assert EngineApi(BY_STATE).end(window(*events)).spans == ()
 
 
 def test_a_container_that_never_started_gives_no_instant() -> None:
@@ -192,7 +211,7 @@ def test_a_container_that_never_started_gives_no_instant() -> None:
         address=None,
     )
     created = TrialWindow(image=trial.image, clock=trial.clock, pull=None, starts=trial.starts, states=(state,))
-    assert EngineApi().end(created).instants == ()
+    assert EngineApi(BY_STATE).end(created).instants == ()
 
 
 # --- phases of all layers or of none ---
