@@ -49,11 +49,15 @@ class Workshop:
         self.server = server
         self.base: Base = base
         self.built: list[str] = []
+        self.wheels: list[Path] = []
         self.loses_pushes = False
         self.egress: list[str] = []
 
-    def build(self, workload: Workload, variant: str, bases: Sequence[Base], tag: str) -> str:
+    def build(
+        self, workload: Workload, variant: str, bases: Sequence[Base], tag: str, wheels: Sequence[Path] = ()
+    ) -> str:
         del bases, tag
+        self.wheels = list(wheels)
         self.built.append(f"{workload.name}/{variant}")
         return "sha256:built"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from coldstart.errors import InputFileError, UnknownNameError
+from coldstart.images.bases import argument_of
 from coldstart.images.catalogue import catalogue, find, load_workload
 
 GOOD = """\
@@ -39,7 +40,7 @@ def test_every_shipped_dockerfile_takes_its_bases_as_arguments() -> None:
     for workload in catalogue().values():
         for variant in workload.variants.values():
             text = (workload.folder / variant.dockerfile).read_text()
-            assert [base for base in variant.bases if f"FROM ${{{base.upper()}}}" not in text] == []
+            assert [base for base in variant.bases if f"FROM ${{{argument_of(base)}}}" not in text] == []
 
 
 def test_a_workload_is_read_with_its_folder(path: Path) -> None:
