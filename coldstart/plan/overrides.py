@@ -106,7 +106,7 @@ def _image_changes(experiment: Experiment, overrides: Overrides) -> dict[str, ob
             f"--image {overrides.image} needs --ready, since nothing says when it is ready: "
             "http:PORT/PATH, tcp:PORT, log:TEXT, exec:COMMAND, healthcheck, notify or exit."
         )
-    return {"image": overrides.image, "workload": (), "variant": ()}
+    return {"image": overrides.image, "workload": (), "variant": (), "folders": {}}
 
 
 def _merged(own: ContainerOptions, said: ContainerOptions) -> ContainerOptions:

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from coldstart.cli import images as module
-from coldstart.errors import TestbedError, UnknownNameError
+from coldstart.errors import InputFileError, TestbedError, UnknownNameError
 from coldstart.images import build, host
 from coldstart.images.catalogue import catalogue
 from coldstart.model.image import Image, Layer, Provenance
@@ -95,3 +95,8 @@ def test_a_users_own_engine_is_looked_at_where_there_is_no_testbed(monkeypatch: 
     monkeypatch.setenv("COLDSTART_STATE_DIR", "/nonexistent")
     monkeypatch.setenv("DOCKER_HOST", "unix:///theirs")
     assert module._present_host().docker_socket == "unix:///theirs"
+
+
+def test_a_folder_without_a_workload_is_told_before_any_engine_is_asked(tmp_path: Path) -> None:
+    with pytest.raises(InputFileError, match=r"app/workload\.toml: cannot be read"):
+        CliRunner().invoke(module.command, ["build", "--workload", f"{tmp_path}/app"], catch_exceptions=False)
