@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ class Pip:
     def after(self, option: str) -> list[str]:
         """What the last call gave that option."""
         last = self.calls[-1]
-        return [value for name, value in zip(last, last[1:], strict=False) if name == option]
+        return [value for name, value in pairwise(last) if name == option]
 
 
 @pytest.fixture

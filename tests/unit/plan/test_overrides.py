@@ -109,9 +109,8 @@ def test_the_image_taken_in_names_workload_and_variant() -> None:
 
 def test_another_workload_brings_its_own_folder() -> None:
     experiment = make_experiment(folders={"app": "/app"})
-    assert narrow(experiment, Overrides(workload=("other",), folders={"other": "/other"})).folders == {
-        "other": "/other"
-    }
+    narrowed = narrow(experiment, Overrides(workload=("other",), folders={"other": "/other"}))
+    assert narrowed.folders == {"other": "/other"}
 
 
 def test_without_another_workload_the_folders_stay() -> None:
