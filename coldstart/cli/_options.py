@@ -63,7 +63,7 @@ def factor_options(function: Command) -> Command:
     for option in reversed(
         (
             click.option("--runtime", metavar="LIST", help="OCI runtimes, such as runc,crun."),
-            click.option("--workload", metavar="LIST", help="Workloads of the catalogue."),
+            click.option("--workload", metavar="LIST", help="Workloads of the catalogue, or folders of one's own."),
             click.option("--variant", metavar="LIST", help="Image variants, such as alpine,distroless."),
             click.option("--tier", metavar="LIST", help="Cold tiers: absent, cached, warm."),
             click.option("--network", metavar="LIST", help="Network modes: bridge, host, none."),

@@ -19,18 +19,20 @@ def parse_overrides(said: Mapping[str, Any]) -> Overrides:
         UsageError: a value that makes no sense, named with its option.
     """
     from coldstart.model.probe import ProbeSpec  # noqa: PLC0415  --help need not pay for it
-    from coldstart.plan.levels import parse_levels, parse_networks, parse_tiers  # noqa: PLC0415
+    from coldstart.plan.levels import parse_levels, parse_networks, parse_tiers, parse_workloads  # noqa: PLC0415
     from coldstart.plan.overrides import Overrides  # noqa: PLC0415
 
     def levels(factor: str) -> tuple[str, ...] | None:
         return None if said[factor] is None else parse_levels(factor, said[factor])
 
+    workloads = None if said["workload"] is None else parse_workloads(said["workload"])
     timeout = said.get("timeout")
     ready = said.get("ready")
     return Overrides(
         engine=levels("engine"),
         runtime=levels("runtime"),
-        workload=levels("workload"),
+        workload=None if workloads is None else workloads.names,
+        folders={} if workloads is None else workloads.folders,
         variant=levels("variant"),
         tier=None if said["tier"] is None else parse_tiers(said["tier"]),
         network=None if said["network"] is None else parse_networks(said["network"]),

@@ -12,6 +12,7 @@ from coldstart.cli._options import bases_option
 from coldstart.units import format_bytes
 
 if TYPE_CHECKING:
+    from coldstart.images.catalogue import Workload
     from coldstart.images.host import ImageHost
     from coldstart.model.image import Image
 
@@ -47,32 +48,38 @@ def list_images(as_json: bool, bases: str) -> None:
 
 
 @command.command()
-@click.option("--workload", "workloads", help="Only these (comma list); default: all.")
+@click.option("--workload", "workloads", help="Only these, names or folders (comma list); default: all.")
 @click.option("--variant", "variants", help="Only these variants (comma list); default: all a workload has.")
 @bases_option
 def build(workloads: str | None, variants: str | None, bases: str) -> None:
     """Build what is not built yet, push it to the testbed's registry, leave nothing in its engine."""
     from coldstart.images.bases import BaseSource  # noqa: PLC0415
     from coldstart.images.build import ensure_images  # noqa: PLC0415
+    from coldstart.images.catalogue import with_own  # noqa: PLC0415
+    from coldstart.plan.levels import Workloads, parse_workloads  # noqa: PLC0415
     from coldstart.runner.place import open_place  # noqa: PLC0415  --help need not pay for it
 
-    wanted = choose(_names(workloads), _names(variants))
+    named = Workloads((), {}) if workloads is None else parse_workloads(workloads)
+    known = with_own(named.folders)
+    wanted = choose(known, named.names, _names(variants))
     with open_place(("docker",), asked_for=False, purpose="images build", progress=_say) as place:
         assert place.image_host is not None
-        images = ensure_images(place.image_host, wanted, _say, bases=BaseSource(bases), egress=place.egress)
+        images = ensure_images(
+            place.image_host, wanted, _say, bases=BaseSource(bases), workloads=known, egress=place.egress
+        )
     _show({(image.workload, image.variant): image for image in images})
 
 
-def choose(workloads: tuple[str, ...], variants: tuple[str, ...]) -> list[tuple[str, str]]:
-    """The catalogue's (workload, variant) pairs of these names; nothing named means all.
+def choose(
+    known: Mapping[str, Workload], workloads: tuple[str, ...], variants: tuple[str, ...]
+) -> list[tuple[str, str]]:
+    """The (workload, variant) pairs of these names; nothing named means all.
 
     Raises:
         UnknownNameError: a workload, or a variant none of the workloads has.
     """
     from coldstart.errors import UnknownNameError  # noqa: PLC0415
-    from coldstart.images.catalogue import catalogue  # noqa: PLC0415
 
-    known = catalogue()
     for name in workloads:
         if name not in known:
             raise UnknownNameError("workload", name, known)

@@ -31,7 +31,7 @@ _WORKLOAD, _VARIANT = "hello", "alpine"
 @click.command(cls=PassThrough)
 @click.option("--image", metavar="REF", help="Start this image: a name, an archive, or a registry's reference.")
 @click.option("--ready", metavar="PROBE", help="When it is ready: http:PORT/PATH, tcp:PORT, log:TEXT or exit.")
-@click.option("--workload", metavar="NAME", help=f"Start the catalogue's instead.  [default: {_WORKLOAD}]")
+@click.option("--workload", metavar="NAME", help=f"Of the catalogue, or a folder.  [default: {_WORKLOAD}]")
 @click.option("--variant", metavar="NAME", help=f"Of the workload.  [default: {_VARIANT}]")
 @click.option("--runtime", default="runc", show_default=True, metavar="NAME", help="The OCI runtime.")
 @click.option("--tier", default="absent", show_default=True, metavar="TIER", help="absent, cached or warm.")
@@ -65,7 +65,7 @@ def command(svg: Path | None, as_json: bool, **said: Any) -> None:
 def _experiment(said: dict[str, Any]) -> Experiment:
     from coldstart.model.experiment import Experiment  # noqa: PLC0415  --help need not pay for it
     from coldstart.model.probe import ProbeSpec  # noqa: PLC0415
-    from coldstart.plan.levels import parse_levels, parse_networks, parse_tiers  # noqa: PLC0415
+    from coldstart.plan.levels import parse_levels, parse_networks, parse_tiers, parse_workloads  # noqa: PLC0415
     from coldstart.plan.overrides import Overrides, ad_hoc  # noqa: PLC0415
 
     ready = None if said["ready"] is None else ProbeSpec.parse(said["ready"])
@@ -85,10 +85,12 @@ def _experiment(said: dict[str, Any]) -> Experiment:
             variant=None if said["variant"] is None else (said["variant"],),
         )
         return ad_hoc(said["image"], ready, overrides)
+    workloads = parse_workloads(said["workload"] or _WORKLOAD)
     return Experiment(
         name="trace",
         runtime=runtime,
-        workload=parse_levels("workload", said["workload"] or _WORKLOAD),
+        workload=workloads.names,
+        folders=workloads.folders,
         variant=parse_levels("variant", said["variant"] or _VARIANT),
         tier=tier,
         network=network,

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from coldstart.errors import ImageBuildError
-from coldstart.images import alpine, debian, distroless, upstream
+from coldstart.images import alpine, debian, distroless, python, upstream
 from coldstart.images.archive import read_archive, write_archive
 from coldstart.images.recipe import Progress, Recipe
 from coldstart.images.workspace import put_in_place, work_folder
@@ -23,6 +23,9 @@ _RECIPES: dict[str, Recipe] = {
     "slim": debian.SLIM,
     "alpine": alpine.ALPINE,
     "distroless": distroless.STATIC,
+    "python": python.FULL,
+    "python-slim": python.SLIM,
+    "distroless-python": distroless.PYTHON,
 }
 
 NAMES = frozenset(_RECIPES)
@@ -37,13 +40,27 @@ class BaseSource(StrEnum):
 
 
 class BaseRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A base as made: ``image_id`` is its configuration's digest, ``tag`` its name in the engine while building."""
+    """A base as made: ``image_id`` is its configuration's digest, ``tag`` its name in the engine while building.
+
+    ``python`` is its interpreter's minor version; ``None`` for a base without one.
+    """
 
     name: str
     tag: str
     image_id: str
     platform: str
     provenance: Provenance
+    python: str | None = None
+
+    @property
+    def argument(self) -> str:
+        """The build argument by which a Dockerfile takes it: ``PYTHON_SLIM`` for ``python-slim``."""
+        return argument_of(self.name)
+
+
+def argument_of(name: str) -> str:
+    """The build argument by which Dockerfiles take the base called ``name``."""
+    return name.upper().replace("-", "_")
 
 
 class Base(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,14 +128,22 @@ def _make(cache: Path, name: str, platform: str, origin: BaseSource, progress: P
         tag = f"{TAG_PREFIX}{name}:{origin}"
         if origin is BaseSource.UPSTREAM:
             provenance = upstream.fetch(upstream.UPSTREAM[name], archive, tag=tag, platform=platform)
+            version = upstream.UPSTREAM[name].python
         else:
             parts = _RECIPES[name].make(work, platform, progress)
-            provenance = parts.provenance
+            provenance, version = parts.provenance, parts.python
             write_archive(archive, tag=tag, platform=platform, layers=parts.layers, config=parts.config)
         contents = read_archive(archive)
         if contents.platform != platform:
             raise ImageBuildError(f"base {name}: {provenance.source} is for {contents.platform}, not for {platform}.")
-        record = BaseRecord(name=name, tag=tag, image_id=contents.image_id, platform=platform, provenance=provenance)
+        record = BaseRecord(
+            name=name,
+            tag=tag,
+            image_id=contents.image_id,
+            platform=platform,
+            provenance=provenance,
+            python=version,
+        )
         (made / "base.json").write_bytes(msgspec.json.encode(record))
         if folder.exists() and cached(cache, name, platform, origin) is None:
             folder.rename(work / "damaged")

@@ -18,6 +18,7 @@ from coldstart.images.catalogue import Variant, Workload, catalogue, find
 from coldstart.images.host import ImageHost, engine_client, platform_of
 from coldstart.images.recipe import Progress
 from coldstart.images.registry import Registry
+from coldstart.images.wheels import ensure_wheels, interpreter
 from coldstart.images.workspace import write_atomically
 from coldstart.model.image import Image
 
@@ -60,7 +61,8 @@ def ensure_images(
         with egress() if needs_egress else nullcontext(), building(host, progress) as builder:
             for pair, (workload, variant) in missing.items():
                 its_bases = [made[name] for name in variant.bases]
-                images[pair] = _build(host, builder, workload, pair[1], its_bases, platform)
+                wheels = _wheels(host, workload, its_bases, platform, progress)
+                images[pair] = _build(host, builder, workload, pair[1], its_bases, platform, wheels)
     return tuple(images[pair] for pair in wanted)
 
 
@@ -99,6 +101,7 @@ def content_key(workload: Workload, variant: Variant, bases: Sequence[Base], pla
     digest = hashlib.sha256()
     parts = [_BUILDER_VERSION, platform, variant.dockerfile]
     parts += [f"{base.record.name}={base.record.image_id}" for base in bases]
+    parts += [f"wheels={name}" for name in workload.wheels]  # which these are, their hashes and the bases say
     for path in context_files(workload, variant):
         executable = path.stat().st_mode & 0o100
         content = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -108,8 +111,23 @@ def content_key(workload: Workload, variant: Variant, bases: Sequence[Base], pla
     return digest.hexdigest()
 
 
+def _wheels(
+    host: ImageHost, workload: Workload, bases: Sequence[Base], platform: str, progress: Progress
+) -> tuple[Path, ...]:
+    if not workload.wheels:
+        return ()
+    requirements = [workload.folder / name for name in workload.wheels]
+    return ensure_wheels(host.cache, requirements, interpreter(workload.name, bases), platform, progress)
+
+
 def _build(
-    host: ImageHost, builder: Builder, workload: Workload, variant: str, bases: Sequence[Base], platform: str
+    host: ImageHost,
+    builder: Builder,
+    workload: Workload,
+    variant: str,
+    bases: Sequence[Base],
+    platform: str,
+    wheels: Sequence[Path],
 ) -> Image:
     """Build, deliver and record one image."""
     repository = f"{_NAMESPACE}/{workload.name}"
@@ -118,7 +136,7 @@ def _build(
     registry = host.registry
     if registry is None:
         tag = f"{repository}:{variant}"
-        image_id = builder.build(workload, variant, bases, tag)
+        image_id = builder.build(workload, variant, bases, tag, wheels)
         image = Image(
             workload=workload.name,
             variant=variant,
@@ -129,7 +147,7 @@ def _build(
         )
     else:
         tag = f"{registry.address}/{repository}:{variant}"
-        builder.build(workload, variant, bases, tag)
+        builder.build(workload, variant, bases, tag, wheels)
         builder.push(tag)
         pushed = registry.image(repository, variant, platform=platform, names=names, provenance=provenance)
         if pushed is None:

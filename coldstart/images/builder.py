@@ -20,6 +20,7 @@ from coldstart.images.catalogue import FILE_NAME, Variant, Workload
 from coldstart.images.host import ImageHost, engine_client
 from coldstart.images.layers import EPOCH_S
 from coldstart.images.recipe import Progress
+from coldstart.images.wheels import FOLDER as WHEELS
 
 _TAIL_LINES = 15
 _STEP = re.compile(r"^ ---> ([0-9a-f]{12,64})\s*$", re.MULTILINE)
@@ -50,17 +51,19 @@ class Builder:
                         raise ImageBuildError(f"base {record.name} could not be loaded: {event['error']}")
         return record.tag
 
-    def build(self, workload: Workload, variant: str, bases: Iterable[Base], tag: str) -> str:
-        """Build a variant as ``tag``, labelled as ours; returns its ID.
+    def build(
+        self, workload: Workload, variant: str, bases: Iterable[Base], tag: str, wheels: Iterable[Path] = ()
+    ) -> str:
+        """Build a variant as ``tag``, labelled as ours; returns its ID. ``wheels`` join its context.
 
         Raises:
             ImageBuildError: the build failed; the message has the end of its log.
         """
         chosen = workload.variant(variant)
-        arguments = {base.record.name.upper(): self.load(base) for base in bases}
+        arguments = {base.record.argument: self.load(base) for base in bases}
         self._progress(f"building {workload.name}/{variant}")
         events = self._client.build(
-            fileobj=io.BytesIO(context(workload, chosen)),
+            fileobj=io.BytesIO(context(workload, chosen, wheels)),
             custom_context=True,
             dockerfile=chosen.dockerfile,
             buildargs={**arguments, "SOURCE_DATE_EPOCH": str(EPOCH_S)},
@@ -152,12 +155,13 @@ def remove_leftovers(client: docker.APIClient) -> None:
         raise ImageBuildError(f"the engine keeps images that builds left: {', '.join(left)}. Restart the testbed.")
 
 
-def context(workload: Workload, variant: Variant) -> bytes:
-    """The build context as a tar that depends on the files' content alone."""
+def context(workload: Workload, variant: Variant, wheels: Iterable[Path] = ()) -> bytes:
+    """The build context as a tar that depends on the files' content alone; ``wheels`` have a folder of their own."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for path in context_files(workload, variant):
-            member = tarfile.TarInfo(str(path.relative_to(workload.folder)))
+        files = [(str(path.relative_to(workload.folder)), path) for path in context_files(workload, variant)]
+        for name, path in (*files, *((f"{WHEELS}/{wheel.name}", wheel) for wheel in wheels)):
+            member = tarfile.TarInfo(name)
             content = path.read_bytes()
             member.size, member.mtime = len(content), EPOCH_S
             member.mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
@@ -166,14 +170,14 @@ def context(workload: Workload, variant: Variant) -> bytes:
 
 
 def context_files(workload: Workload, variant: Variant) -> list[Path]:
-    """The variant's Dockerfile and the sources, sorted: no other variant's Dockerfile, nothing hidden."""
+    """The variant's Dockerfile and the sources, sorted: no other variant's Dockerfile, nothing hidden, no bytecode."""
     others = {each.dockerfile for each in workload.variants.values()} - {variant.dockerfile} | {FILE_NAME}
     return [
         path
         for path in sorted(workload.folder.rglob("*"))
         if path.is_file()
         and str(path.relative_to(workload.folder)) not in others
-        and not any(part.startswith(".") for part in path.relative_to(workload.folder).parts)
+        and not any(part.startswith((".", "__pycache__")) for part in path.relative_to(workload.folder).parts)
     ]
 
 

@@ -56,12 +56,12 @@ class DebPackage(NamedTuple):
 
 def make_slim(work: Path, platform: str, progress: Progress) -> Parts:
     """A minbase system without documentation, one layer, as debian:*-slim is."""
-    system = _bootstrap(work, platform, progress, include=())
-    facts = _facts(system)
+    system = bootstrap(work, platform, progress, include=())
+    facts = facts_of(system)
     layer = work / "slim.tar"
     with new_layer(layer) as writer:
         split(system, lambda member: None if is_dropped(member.name) else writer)
-        _add_sources(writer, facts.suite)
+        add_sources(writer, facts.suite)
     return Parts(
         layers=((layer, "mmdebstrap --variant=minbase"),),
         config={"Env": [PATH_ENV], "Cmd": ["bash"]},
@@ -75,8 +75,8 @@ def make_slim(work: Path, platform: str, progress: Progress) -> Parts:
 
 def make_golang(work: Path, platform: str, progress: Progress) -> Parts:
     """A minbase system and Go, as two layers: it shares none with slim, as upstream's golang shares none either."""
-    system = _bootstrap(work, platform, progress, include=("golang-go", "ca-certificates"))
-    facts = _facts(system)
+    system = bootstrap(work, platform, progress, include=("golang-go", "ca-certificates"))
+    facts = facts_of(system)
     base, toolchain = work / "golang-os.tar", work / "golang-toolchain.tar"
     with new_layer(base) as base_writer, new_layer(toolchain) as toolchain_writer:
 
@@ -86,7 +86,7 @@ def make_golang(work: Path, platform: str, progress: Progress) -> Parts:
             return toolchain_writer if plain_name(member.name).startswith(_TOOLCHAIN_BELOW) else base_writer
 
         split(system, sink)
-        _add_sources(base_writer, facts.suite)
+        add_sources(base_writer, facts.suite)
     packages = packages_of(facts.status)
     go = next((p.partition("=")[2] for p in packages if p.startswith("golang-1")), "")
     return Parts(
@@ -181,8 +181,14 @@ def _configured_lines(suite: str, architecture: str) -> tuple[str, ...]:
     return configured_lines(targets, suite)
 
 
-def _bootstrap(work: Path, platform: str, progress: Progress, include: Sequence[str]) -> Path:
-    """A minbase system of ``platform`` as a tar."""
+def bootstrap(
+    work: Path, platform: str, progress: Progress, include: Sequence[str], *, finish: str | None = None
+) -> Path:
+    """A minbase system of ``platform`` as a tar; ``finish`` is a shell command run at the end, with its root as ``$1``.
+
+    Raises:
+        ImageBuildError: mmdebstrap is missing or failed.
+    """
     architecture = platforms.debian_architecture(platform)
     origin = sources(architecture)
     packages = list(include)
@@ -201,6 +207,7 @@ def _bootstrap(work: Path, platform: str, progress: Progress, include: Sequence[
             f"--architectures={architecture}",
             *([f"--include={','.join(packages)}"] if packages else []),
             *hooks,
+            *([f"--customize-hook={finish}"] if finish else []),
             "--skip=output/dev",
             *(f"--dpkgopt={option}" for option in _SLIM),
             origin.suite,
@@ -212,7 +219,7 @@ def _bootstrap(work: Path, platform: str, progress: Progress, include: Sequence[
     return target
 
 
-def _add_sources(writer: LayerWriter, suite: str) -> None:
+def add_sources(writer: LayerWriter, suite: str) -> None:
     """Debian's public mirror, so that apt works in the image; the host's own mirrors stay its secret."""
     writer.add_file("etc/apt/sources.list", "".join(f"{line}\n" for line in default_lines(suite)).encode())
 
@@ -223,13 +230,16 @@ def _own_mounts() -> Sequence[str]:
     return ("unshare", "--mount", "--propagation", "private") if private else ()
 
 
-class _SystemFacts(NamedTuple):
+class SystemFacts(NamedTuple):
+    """A bootstrapped system: Debian's version and suite, dpkg's database."""
+
     version: str
     suite: str
     status: str
 
 
-def _facts(system: Path) -> _SystemFacts:
+def facts_of(system: Path) -> SystemFacts:
+    """What a system's tar says about itself."""
     with tarfile.open(system) as tar:
         wanted = {"etc/debian_version", "usr/lib/os-release", "var/lib/dpkg/status"}
         texts = {}
@@ -238,7 +248,7 @@ def _facts(system: Path) -> _SystemFacts:
             if name in wanted and (content := tar.extractfile(member)) is not None:
                 texts[name] = content.read().decode()
     release = _parse_release(texts.get("usr/lib/os-release", "").splitlines())
-    return _SystemFacts(
+    return SystemFacts(
         version=texts.get("etc/debian_version", "?").strip(),
         suite=release.get("VERSION_CODENAME", "?"),
         status=texts.get("var/lib/dpkg/status", ""),

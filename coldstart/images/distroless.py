@@ -1,6 +1,7 @@
-"""A base in the manner of gcr.io/distroless/static: the packages upstream takes, unpacked as they are, a layer each.
+"""Bases in the manner of gcr.io/distroless: the packages upstream takes, unpacked as they are, a layer each.
 
-Package list, accounts and folders follow GoogleContainerTools/distroless, ``static/static.bzl`` and ``common/``.
+Package list, accounts and folders follow GoogleContainerTools/distroless, ``static/static.bzl`` and ``common/``; those
+of Python ``python3/``: the interpreter with all it depends on, and the C++ library that upstream has by way of ``cc``.
 """
 
 from __future__ import annotations
@@ -8,14 +9,20 @@ from __future__ import annotations
 import tarfile
 from pathlib import Path
 
+import msgspec
+
 from coldstart.images import platforms, processes
 from coldstart.images.debian import sources
 from coldstart.images.layers import LayerWriter, new_layer, plain_name, split
+from coldstart.images.python import version_in
 from coldstart.images.recipe import PATH_ENV, Parts, Progress, Recipe
 from coldstart.model.image import Provenance
 
 _PACKAGES = ("base-files", "netbase", "tzdata", "media-types")
 _CERTIFICATES = "ca-certificates"
+_PYTHON = ("python3", "libstdc++6")
+# What packages depend on to be installed: nothing is, so apt is told that it is there already.
+_INSTALLERS = ("debconf", "dpkg")
 _NONROOT = 65532
 
 _ACCOUNTS = """\
@@ -35,9 +42,22 @@ _NSSWITCH = "hosts:      files dns\n"
 
 def make_static(work: Path, platform: str, progress: Progress) -> Parts:
     """One layer for each package, one for accounts and folders, one for the certificates."""
-    progress(f"downloading Debian packages {', '.join((*_PACKAGES, _CERTIFICATES))}")
-    debs = _download(work, platform)
-    layers = [(_package_layer(work, name, debs[name]), name) for name in _PACKAGES]
+    return _make(work, platform, progress, (), "distroless-style static")
+
+
+def make_python(work: Path, platform: str, progress: Progress) -> Parts:
+    """The same, and a layer for each package that Python takes."""
+    parts = _make(work, platform, progress, _PYTHON, "distroless-style Python")
+    version = version_in(parts.provenance.packages)
+    provenance = msgspec.structs.replace(parts.provenance, what=f"{parts.provenance.what} {version}")
+    return msgspec.structs.replace(parts, provenance=provenance, python=version)
+
+
+def _make(work: Path, platform: str, progress: Progress, more: tuple[str, ...], what: str) -> Parts:
+    progress(f"downloading Debian packages {', '.join((*_PACKAGES, *more, _CERTIFICATES))}")
+    debs = _download(work, platform, more)
+    names = (*_PACKAGES, *sorted(debs.keys() - {*_PACKAGES, _CERTIFICATES}))
+    layers = [(_package_layer(work, name, debs[name]), name) for name in names]
     layers.append((_accounts_layer(work), "accounts and folders"))
     layers.append((_certificates_layer(work, debs[_CERTIFICATES]), _CERTIFICATES))
     versions = {name: processes.run(["dpkg-deb", "--field", str(deb), "Version"]).strip() for name, deb in debs.items()}
@@ -49,7 +69,7 @@ def make_static(work: Path, platform: str, progress: Progress) -> Parts:
             "WorkingDir": "/",
         },
         provenance=Provenance(
-            what="distroless-style static",
+            what=what,
             source=f"Debian packages, {sources(platforms.debian_architecture(platform)).suite}, unpacked",
             packages=tuple(sorted(f"{name}={version}" for name, version in versions.items())),
         ),
@@ -57,6 +77,7 @@ def make_static(work: Path, platform: str, progress: Progress) -> Parts:
 
 
 STATIC = Recipe("1", make_static)
+PYTHON = Recipe("1", make_python)
 
 
 def bundle(certificates: dict[str, bytes]) -> bytes:
@@ -64,13 +85,28 @@ def bundle(certificates: dict[str, bytes]) -> bytes:
     return b"".join(certificates[name].rstrip(b"\n") + b"\n" for name in sorted(certificates))
 
 
-def _download(work: Path, platform: str) -> dict[str, Path]:
-    """The .debs by package, through an apt of our own: no list or cache of the host's is read or written."""
+def to_install(simulated: str) -> tuple[str, ...]:
+    """The packages that ``apt-get install --simulate`` would install, sorted."""
+    return tuple(
+        sorted(line.split()[1].partition(":")[0] for line in simulated.splitlines() if line.startswith("Inst "))
+    )
+
+
+def _download(work: Path, platform: str, more: tuple[str, ...]) -> dict[str, Path]:
+    """The .debs by package, through an apt of our own: no list or cache of the host's is read or written.
+
+    ``more`` come with all they depend on.
+    """
     architecture = platforms.debian_architecture(platform)
     root, debs = work / "apt", work / "debs"
     for folder in (root / "lists" / "partial", root / "cache" / "archives" / "partial", debs):
         folder.mkdir(parents=True)
-    (root / "status").touch()
+    (root / "status").write_text(
+        "".join(
+            f"Package: {name}\nStatus: install ok installed\nVersion: 999\nArchitecture: {architecture}\n\n"
+            for name in _INSTALLERS
+        )
+    )
     (root / "sources.list").write_text("".join(f"{line}\n" for line in sources(architecture).lines))
     configuration = root / "apt.conf"
     configuration.write_text(
@@ -90,7 +126,9 @@ def _download(work: Path, platform: str) -> dict[str, Path]:
     )
     apt = ["apt-get", "-c", str(configuration), "-q"]
     processes.run([*apt, "update"])
-    processes.run([*apt, "download", *_PACKAGES, _CERTIFICATES], cwd=debs)
+    closure = processes.run([*apt, "install", "--simulate", "--no-install-recommends", *more]) if more else ""
+    wanted = dict.fromkeys((*_PACKAGES, *to_install(closure), _CERTIFICATES))
+    processes.run([*apt, "download", *wanted], cwd=debs)
     return {deb.name.partition("_")[0]: deb for deb in debs.glob("*.deb")}
 
 

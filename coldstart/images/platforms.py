@@ -19,6 +19,16 @@ _NAMES = {
     "linux/s390x": ("s390x", "s390x"),
 }
 
+_PYTHON_MACHINES = {
+    "linux/amd64": "x86_64",
+    "linux/386": "i686",
+    "linux/arm64": "aarch64",
+    "linux/arm/v7": "armv7l",
+    "linux/ppc64le": "ppc64le",
+    "linux/riscv64": "riscv64",
+    "linux/s390x": "s390x",
+}
+
 
 def normalize(os_name: str, architecture: str, variant: str | None = None) -> str:
     """Docker's short form: arm64 is v8 and amd64 is v1 unless said otherwise, so neither is written.
@@ -57,6 +67,18 @@ def alpine_architecture(platform: str) -> str:
         ImageBuildError: Alpine has no packages for it.
     """
     return _name(platform, 1, "Alpine")
+
+
+def python_machine(platform: str) -> str:
+    """The machine's name in tags of wheels (PEP 600): the kernel's.
+
+    Raises:
+        ImageBuildError: nobody publishes wheels for it.
+    """
+    name = _PYTHON_MACHINES.get(platform)
+    if name is None:
+        raise ImageBuildError(f"there are no wheels for {platform}; leave out workloads that need some.")
+    return name
 
 
 def _name(platform: str, column: int, distribution: str) -> str:

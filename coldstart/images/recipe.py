@@ -16,12 +16,14 @@ Progress = Callable[[str], None]
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """The makings of a base image: uncompressed ``layers`` (tar, what made it), base first.
 
-    ``config`` holds runtime settings by the image specification's names.
+    ``config`` holds runtime settings by the image specification's names; ``python`` is the interpreter's minor version
+    (``3.11``) where there is one.
     """
 
     layers: tuple[tuple[Path, str], ...]
     config: dict[str, object]
     provenance: Provenance
+    python: str | None = None
 
 
 class Recipe(NamedTuple):

@@ -22,12 +22,16 @@ _REACH_TIMEOUT_S = 5.0
 
 
 class Upstream(msgspec.Struct, frozen=True, kw_only=True):
-    """A published image: repository, the tag it was pinned beside (``None``: none), digest, its registry's address."""
+    """A published image: repository, the tag it was pinned beside (``None``: none), digest, its registry's address.
+
+    ``python`` is the minor version of the interpreter in it, where there is one.
+    """
 
     repository: str
     tag: str | None
     digest: str
     registry: str
+    python: str | None = None
 
     @property
     def reference(self) -> str:
@@ -62,6 +66,27 @@ UPSTREAM = {
         tag=None,
         digest="sha256:9c346e4be81b5ca7ff31a0d89eaeade58b0f95cfd3baed1f36083ddb47ca3160",
         registry=_GCR,
+    ),
+    "python": Upstream(
+        repository="docker.io/library/python",
+        tag="3.11.15-bookworm",
+        digest="sha256:a8f8fbe1a0edc9e4dddafa64ba73f7e04be7be5ebc23f332362e779e0a2e4e52",
+        registry=_DOCKER_HUB,
+        python="3.11",
+    ),
+    "python-slim": Upstream(
+        repository="docker.io/library/python",
+        tag="3.11.15-slim-bookworm",
+        digest="sha256:d29f48a31a8b408ed19272ca1e7b10ebae13b240a27e862d3d4217c528e2e0c3",
+        registry=_DOCKER_HUB,
+        python="3.11",
+    ),
+    "distroless-python": Upstream(
+        repository="gcr.io/distroless/python3-debian12",
+        tag="nonroot",
+        digest="sha256:66f3e24fd4906156a7360d2861731d31d3457a02f34fd3c4491f0b710a259988",
+        registry=_GCR,
+        python="3.11",
     ),
 }
 

@@ -14,7 +14,9 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
 
     ``runs`` is the number of measured blocks, ``warmup`` the number of blocks declared beforehand to be
     discarded; ``image`` is set for an ad hoc run, whose workload and variant then name that image; ``ready`` of
-    ``None`` means each workload's own probe; ``targets`` names files of the catalogue.
+    ``None`` means each workload's own probe; ``targets`` names files of the catalogue. ``folders`` are those of
+    workloads that are not the catalogue's, by name; ``missing`` the pairs of a workload and a variant it does not have,
+    which have no cells.
     """
 
     name: str
@@ -32,3 +34,5 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     timeout_ns: int = 30_000_000_000
     targets: tuple[str, ...] = ()
     options: ContainerOptions = ContainerOptions()
+    folders: dict[str, str] = {}
+    missing: tuple[tuple[str, str], ...] = ()

@@ -12,8 +12,8 @@ The format, with ``[options]`` and all but ``name``, ``runs`` and the first four
 
     [factors]                   # the cells are the full crossing of these
     runtime = ["runc", "crun"]
-    workload = ["hello"]
-    variant = ["alpine"]
+    workload = ["hello"]        # or a folder, "./my-app", relative to this file
+    variant = ["alpine"]        # a pair that a workload does not offer is left out
     tier = ["absent", "cached", "warm"]
     engine = ["docker"]
     network = ["bridge"]
@@ -46,7 +46,7 @@ from coldstart.model.cell import Network, Tier
 from coldstart.model.experiment import Experiment
 from coldstart.model.options import ContainerOptions
 from coldstart.model.probe import ProbeSpec
-from coldstart.plan.levels import checked_levels, checked_runs, checked_timeout_ns, checked_warmup
+from coldstart.plan.levels import checked_levels, checked_runs, checked_timeout_ns, checked_warmup, checked_workloads
 from coldstart.units import parse_bytes, parse_duration_ns
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -115,11 +115,11 @@ def load_experiment(name_or_path: str) -> Experiment:
         raise InputFileError(
             path, f"cannot be read: {reason}.", f"Experiments known by name: {known_names}."
         ) from error
-    return parse_experiment(data, str(path))
+    return parse_experiment(data, str(path), path.parent)
 
 
-def parse_experiment(data: bytes, where: str) -> Experiment:
-    """Validate an experiment file's bytes; ``where`` names the file in messages.
+def parse_experiment(data: bytes, where: str, base: Path = Path()) -> Experiment:
+    """Validate an experiment file's bytes; ``where`` names the file in messages, ``base`` is what folders start from.
 
     Raises:
         InputFileError: not TOML (with its line), a key that is unknown, missing or of the wrong type, or a value that
@@ -134,7 +134,7 @@ def parse_experiment(data: bytes, where: str) -> Experiment:
     except msgspec.ValidationError as error:
         what, key = _MSGSPEC_PLACE.fullmatch(str(error)).groups()  # type: ignore[union-attr]  # it matches any text
         raise InputFileError(f"{where}: {key}" if key else where, what.replace("`", "'") + ".") from error
-    return _experiment(file, where)
+    return _experiment(file, where, base)
 
 
 def _parse_toml(data: bytes, where: str) -> dict[str, Any]:
@@ -167,7 +167,7 @@ def _check_keys(table: dict[str, Any], struct: type[msgspec.Struct], where: str)
         raise InputFileError(where, f"{UnknownNameError('key', key, struct.__struct_fields__)}", remedy)
 
 
-def _experiment(file: _File, where: str) -> Experiment:
+def _experiment(file: _File, where: str, base: Path) -> Experiment:
     if not _NAME.fullmatch(file.name):
         raise InputFileError(
             f"{where}: name",
@@ -182,13 +182,17 @@ def _experiment(file: _File, where: str) -> Experiment:
         timeout_ns = checked_timeout_ns(parse_duration_ns(file.timeout))
     with _reading(f"{where}: ready"):
         ready = None if file.ready is None else ProbeSpec.parse(file.ready)
-    factors = {factor: _levels(factor, getattr(file.factors, factor), where) for factor in _Factors.__struct_fields__}
+    with _reading(f"{where}: factors.workload"):
+        workloads = checked_workloads(file.factors.workload, base)
+    others = [factor for factor in _Factors.__struct_fields__ if factor != "workload"]
+    factors = {factor: _levels(factor, getattr(file.factors, factor), where) for factor in others}
     return Experiment(
         name=file.name,
         description=file.description,
         engine=factors["engine"],
         runtime=factors["runtime"],
-        workload=factors["workload"],
+        workload=workloads.names,
+        folders=workloads.folders,
         variant=factors["variant"],
         tier=tuple(Tier(level) for level in factors["tier"]),
         network=tuple(Network(level) for level in factors["network"]),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
 
 from coldstart.errors import UnknownNameError, UsageError
 from coldstart.model.cell import Network, Tier
@@ -13,6 +15,13 @@ MAX_RUNS = 100_000
 
 # A level is part of `Cell.key`, of file names and of comma lists: no separator of theirs.
 _LEVEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+
+
+class Workloads(NamedTuple):
+    """Levels of the factor workload: their names, and the folders of those that are not the catalogue's."""
+
+    names: tuple[str, ...]
+    folders: dict[str, str]
 
 
 def parse_levels(kind: str, text: str, known: Iterable[str] | None = None) -> tuple[str, ...]:
@@ -33,6 +42,29 @@ def parse_tiers(text: str) -> tuple[Tier, ...]:
 def parse_networks(text: str) -> tuple[Network, ...]:
     """Read a comma list of network modes; raises as `parse_levels`."""
     return tuple(Network(name) for name in parse_levels("network", text, Network))
+
+
+def parse_workloads(text: str) -> Workloads:
+    """Read a comma list of workloads, each a name or a folder; raises as `parse_levels`."""
+    return checked_workloads([name.strip() for name in text.split(",")])
+
+
+def checked_workloads(texts: Iterable[str], base: Path = Path(), where: str = "") -> Workloads:
+    """Names of the catalogue, or folders of one's own: what has a ``/``, relative to ``base``; called as the folder is.
+
+    Raises:
+        UsageError: as `checked_levels`.
+    """
+    names: list[str] = []
+    folders: dict[str, str] = {}
+    for text in texts:
+        if "/" not in text:
+            names.append(text)
+            continue
+        folder = (base / Path(text).expanduser()).resolve()
+        names.append(folder.name)
+        folders[folder.name] = str(folder)
+    return Workloads(checked_levels("workload", names, where=where), folders)
 
 
 def checked_levels(

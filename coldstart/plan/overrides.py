@@ -20,12 +20,13 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
     """What was said on the command line; ``None`` leaves the experiment's own.
 
     A factor's levels replace the experiment's, and need not be among them. ``options`` are merged field by field:
-    what is set here wins, the rest stays.
+    what is set here wins, the rest stays. ``folders`` go with ``workload``.
     """
 
     engine: tuple[str, ...] | None = None
     runtime: tuple[str, ...] | None = None
     workload: tuple[str, ...] | None = None
+    folders: dict[str, str] = {}
     variant: tuple[str, ...] | None = None
     tier: tuple[Tier, ...] | None = None
     network: tuple[Network, ...] | None = None
@@ -54,6 +55,8 @@ def narrow(experiment: Experiment, overrides: Overrides) -> Experiment:
     for factor in _FACTORS:
         if factor in changes:
             checked_levels(factor, changes[factor])
+    if overrides.workload is not None:
+        changes["folders"] = overrides.folders
     if overrides.image is not None:
         changes |= _image_changes(experiment, overrides)
     if overrides.options is not None:
@@ -103,7 +106,7 @@ def _image_changes(experiment: Experiment, overrides: Overrides) -> dict[str, ob
             f"--image {overrides.image} needs --ready, since nothing says when it is ready: "
             "http:PORT/PATH, tcp:PORT, log:TEXT, exec:COMMAND, healthcheck, notify or exit."
         )
-    return {"image": overrides.image, "workload": (), "variant": ()}
+    return {"image": overrides.image, "workload": (), "variant": (), "folders": {}}
 
 
 def _merged(own: ContainerOptions, said: ContainerOptions) -> ContainerOptions:

@@ -24,7 +24,7 @@ def new_seed() -> int:
 
 
 def cells(experiment: Experiment) -> tuple[Cell, ...]:
-    """The full crossing of the experiment's factors, the first factor slowest.
+    """The full crossing of the experiment's factors, the first factor slowest, but for pairs that are missing.
 
     Raises:
         UsageError: a factor without levels: an ad hoc image that was not taken in yet.
@@ -42,6 +42,7 @@ def cells(experiment: Experiment) -> tuple[Cell, ...]:
             experiment.tier,
             experiment.network,
         )
+        if (workload, variant) not in experiment.missing
     )
 
 
@@ -77,7 +78,8 @@ def check_levels(
 ) -> None:
     """Refuse levels that this machine or catalogue does not have.
 
-    ``workloads`` maps each workload to its variants; an ad hoc image's own names are not looked up in it.
+    ``workloads`` maps each workload to its variants; an ad hoc image's own names are not looked up in it. Not every
+    workload needs every variant (`missing_variants`), but each needs one of them, and each of them a workload.
 
     Raises:
         UnknownNameError: the first unknown one, with the nearest name.
@@ -89,7 +91,23 @@ def check_levels(
         return
     _require("workload", experiment.workload, workloads, where)
     for workload in experiment.workload:
-        _require(f"variant of workload {workload}", experiment.variant, workloads[workload], where)
+        if not set(experiment.variant) & set(workloads[workload]):
+            _require(f"variant of workload {workload}", experiment.variant, workloads[workload], where)
+    offered = {variant for workload in experiment.workload for variant in workloads[workload]}
+    kind = f"variant of workload {experiment.workload[0]}" if len(experiment.workload) == 1 else "variant"
+    _require(kind, experiment.variant, offered, where)
+
+
+def missing_variants(experiment: Experiment, workloads: Mapping[str, Iterable[str]]) -> tuple[tuple[str, str], ...]:
+    """The pairs of the experiment's workloads and variants that do not exist; none for an ad hoc image."""
+    if experiment.image is not None:
+        return ()
+    return tuple(
+        (workload, variant)
+        for workload in experiment.workload
+        for variant in experiment.variant
+        if variant not in workloads[workload]
+    )
 
 
 def _require(kind: str, levels: Iterable[str], known: Iterable[str], where: str) -> None:

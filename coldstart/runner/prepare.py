@@ -14,7 +14,7 @@ from coldstart.engines import fake
 from coldstart.errors import InvalidEnvironmentError, UsageError
 from coldstart.images.bases import BaseSource
 from coldstart.images.build import ensure_images
-from coldstart.images.catalogue import Workload, catalogue
+from coldstart.images.catalogue import Workload, with_own
 from coldstart.images.intake import take_in
 from coldstart.measure.bench import Bench, Subject
 from coldstart.measure.cold import unprovable
@@ -23,7 +23,7 @@ from coldstart.model.experiment import Experiment
 from coldstart.model.image import Image
 from coldstart.model.run import SCHEMA_VERSION, RunManifest
 from coldstart.plan.overrides import with_image
-from coldstart.plan.schedule import cells, check_levels
+from coldstart.plan.schedule import cells, check_levels, missing_variants
 from coldstart.runner.place import Place
 from coldstart.runner.sources import AUTO, Chosen, choose
 from coldstart.testbed.host import host_facts
@@ -63,13 +63,13 @@ class Prepared:
             images=tuple(self.images.values()),
             registry=place.registry,
             sources=tuple(source.facts for source in self.chosen.sources),
-            notes=place.notes,
+            notes=(*place.notes, *_left_out(experiment)),
         )
 
     def bench(self, run_id: str) -> Bench:
         """The instruments of the run."""
         place, experiment = self.place, self.experiment
-        workloads = {} if experiment.ready is not None else catalogue()
+        workloads = {} if experiment.ready is not None else with_own(experiment.folders)
         return Bench(
             run_id=run_id,
             engine=place.engine,
@@ -105,26 +105,31 @@ def prepare(
 ) -> Prepared:
     """Check the experiment against the place and make its images.
 
-    A tier that cannot be proved here is left out, which ``progress`` is told; with ``required_tiers`` it is an error,
-    and so it is if none remains. ``platform`` chooses one of an ad hoc image's; ``source`` is one of
-    `coldstart.runner.sources.CHOICES`. With ``chosen``, the instruments of another experiment on this place, no others
-    are opened.
+    A variant that a workload does not have is left out for it, and a tier that cannot be proved here for all, which
+    ``progress`` is told; with ``required_tiers`` the latter is an error, and so it is if none remains. ``platform``
+    chooses one of an ad hoc image's; ``source`` is one of `coldstart.runner.sources.CHOICES`. With ``chosen``, the
+    instruments of another experiment on this place, no others are opened.
 
     Raises:
         UnknownNameError: a level that is not there, with the nearest name.
+        InputFileError: a workload of one's own that cannot be read, or is called as one of the catalogue.
         UsageError: a probe that cannot reach a container without a network.
         InvalidEnvironmentError: a tier, or every tier, that cannot be proved here, or no such source.
         ImageBuildError, EngineUnreachableError, RegistryUnreachableError, StorageError: no images.
     """
-    workloads = catalogue()
+    workloads = with_own(experiment.folders)
+    variants = {name: workload.variants for name, workload in workloads.items()}
     check_levels(
         experiment,
         runtimes=[facts.name for facts in place.engine.runtimes()],
         engines=engines.names(),
-        workloads={name: workload.variants for name, workload in workloads.items()},
+        workloads=variants,
     )
     _check_probes(experiment, workloads)
-    experiment, images = _images(place, experiment, progress, bases, platform)
+    experiment = msgspec.structs.replace(experiment, missing=missing_variants(experiment, variants))
+    for note in _left_out(experiment):
+        progress(note)
+    experiment, images = _images(place, experiment, workloads, progress, bases, platform)
     experiment = _provable(place, experiment, images, progress, required=required_tiers)
     instruments = choose(place.engine, source, progress) if chosen is None else chosen
     return Prepared(experiment=experiment, place=place, images=images, chosen=instruments)
@@ -171,8 +176,17 @@ def _check_probes(experiment: Experiment, workloads: dict[str, Workload]) -> Non
             )
 
 
+def _left_out(experiment: Experiment) -> tuple[str, ...]:
+    return tuple(f"left out: workload {workload} has no variant {variant}" for workload, variant in experiment.missing)
+
+
 def _images(
-    place: Place, experiment: Experiment, progress: Progress, bases: BaseSource, platform: str | None
+    place: Place,
+    experiment: Experiment,
+    workloads: dict[str, Workload],
+    progress: Progress,
+    bases: BaseSource,
+    platform: str | None,
 ) -> tuple[Experiment, dict[ImageKey, Image]]:
     if experiment.image is not None:
         image = _ad_hoc_image(place, experiment.image, platform, progress)
@@ -182,7 +196,7 @@ def _images(
     wanted = list(dict.fromkeys(cell.image_key for cell in cells(experiment)))
     if place.image_host is None:
         return experiment, {pair: fake.image(*pair) for pair in wanted}
-    made = ensure_images(place.image_host, wanted, progress, bases=bases, egress=place.egress)
+    made = ensure_images(place.image_host, wanted, progress, bases=bases, workloads=workloads, egress=place.egress)
     return experiment, {(image.workload, image.variant): image for image in made}
 
 

@@ -38,7 +38,8 @@ def host(testbed: Testbed, tmp_path_factory: pytest.TempPathFactory) -> ImageHos
     shared, own = TestbedConfig.from_environment().cache, tmp_path_factory.mktemp("cache")
     with engine_client(testbed.docker_host) as client:
         platform = platform_of(client)
-    ensure_bases(shared, ("golang", "slim", "alpine", "distroless"), platform, BaseSource.AUTO, lambda _: None)
+    bases = ("golang", "slim", "alpine", "distroless", "python", "python-slim")
+    ensure_bases(shared, bases, platform, BaseSource.AUTO, lambda _: None)
     (own / "bases").symlink_to(shared / "bases")
     return ImageHost(
         docker_socket=testbed.docker_host,
@@ -78,7 +79,7 @@ def _started(client: docker.APIClient, reference: str, **config: Any) -> Iterato
         client.remove_image(reference, force=True)
 
 
-def _answer(testbed: Testbed, address: str) -> tuple[int, bytes]:
+def _answer(testbed: Testbed, address: str, path: str = "/") -> tuple[int, bytes]:
     """The first answer on port 8080; refusals before it listens are expected."""
     for _ in range(200):
         connection = http.client.HTTPConnection(address, 8080, timeout=5)
@@ -86,7 +87,7 @@ def _answer(testbed: Testbed, address: str) -> tuple[int, bytes]:
         connection.sock.settimeout(5)
         try:
             connection.sock.connect((address, 8080))
-            connection.request("GET", "/")
+            connection.request("GET", path)
             answer = connection.getresponse()
             return answer.status, answer.read()
         except ConnectionRefusedError:
@@ -116,6 +117,18 @@ def test_every_variant_answers_on_its_port(
         facts = client.inspect_container(container)
         answer = _answer(testbed, facts["NetworkSettings"]["IPAddress"])
     assert answer == (200, b'{"message":"hello"}\n')
+
+
+def test_a_python_api_answers_from_wheels_that_its_build_fetched_nowhere(
+    testbed: Testbed, client: docker.APIClient, host: ImageHost
+) -> None:
+    (image,) = ensure_images(host, [("api", "multi-stage")], lambda _: None)
+    with _started(client, image.reference) as container:
+        facts = client.inspect_container(container)
+        status, body = _answer(testbed, facts["NetworkSettings"]["IPAddress"], "/orders")
+        client.kill(container, "SIGTERM")
+        ended = client.wait(container)["StatusCode"]
+    assert (status, b'"customer":"first"' in body, ended) == (200, True, 0)
 
 
 def test_it_ends_by_itself_on_sigterm(testbed: Testbed, client: docker.APIClient, images: dict[str, Image]) -> None:

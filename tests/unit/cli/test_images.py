@@ -10,8 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from coldstart.cli import images as module
-from coldstart.errors import TestbedError, UnknownNameError
+from coldstart.errors import InputFileError, TestbedError, UnknownNameError
 from coldstart.images import build, host
+from coldstart.images.catalogue import catalogue
 from coldstart.model.image import Image, Layer, Provenance
 
 ALPINE = Image(
@@ -69,17 +70,17 @@ def test_the_json_list_has_every_fact_and_null_for_the_unknown() -> None:
 
 
 def test_nothing_named_means_the_whole_catalogue() -> None:
-    assert ("hello", "distroless") in module.choose((), ())
+    assert ("hello", "distroless") in module.choose(catalogue(), (), ())
 
 
 def test_variants_narrow_the_choice() -> None:
-    assert module.choose(("hello",), ("scratch", "alpine")) == [("hello", "alpine"), ("hello", "scratch")]
+    assert module.choose(catalogue(), ("hello",), ("scratch", "alpine")) == [("hello", "alpine"), ("hello", "scratch")]
 
 
 @pytest.mark.parametrize(("workloads", "variants"), [(("helo",), ()), ((), ("alpin",))])
 def test_an_unknown_name_is_told_with_the_nearest(workloads: tuple[str, ...], variants: tuple[str, ...]) -> None:
     with pytest.raises(UnknownNameError, match="did you mean"):
-        module.choose(workloads, variants)
+        module.choose(catalogue(), workloads, variants)
 
 
 def test_without_a_testbed_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,3 +95,8 @@ def test_a_users_own_engine_is_looked_at_where_there_is_no_testbed(monkeypatch: 
     monkeypatch.setenv("COLDSTART_STATE_DIR", "/nonexistent")
     monkeypatch.setenv("DOCKER_HOST", "unix:///theirs")
     assert module._present_host().docker_socket == "unix:///theirs"
+
+
+def test_a_folder_without_a_workload_is_told_before_any_engine_is_asked(tmp_path: Path) -> None:
+    with pytest.raises(InputFileError, match=r"app/workload\.toml: cannot be read"):
+        CliRunner().invoke(module.command, ["build", "--workload", f"{tmp_path}/app"], catch_exceptions=False)

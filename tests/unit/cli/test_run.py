@@ -592,6 +592,49 @@ def test_an_image_of_ones_own_goes_on_too(bench: Bench) -> None:
     assert len(bench.samples) == 2
 
 
+# --- workloads of one's own ---
+
+EXAMPLES = Path(__file__).parents[3] / "docs" / "workloads"
+
+
+def test_a_workload_of_ones_own_is_named_by_its_folder(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(EXAMPLES)
+    done = bench.run(*SMALL, "--workload", "./greeter", "--variant", "slim")
+    assert (done.code, {trial.cell.image_key for trial in bench.trials}) == (0, {("greeter", "slim")})
+
+
+def test_the_documented_experiment_runs_with_what_each_workload_has(bench: Bench) -> None:
+    done = bench.run(str(EXAMPLES / "greeter.toml"), *FAKE, "--tier", "warm", "-n", "1", "-w", "0")
+    assert (done.code, {trial.cell.image_key for trial in bench.trials}) == (
+        0,
+        {("greeter", "full"), ("greeter", "slim"), ("hello", "alpine")},
+    )
+    assert "left out: workload greeter has no variant alpine" in done.err
+
+
+def test_a_run_of_a_workload_of_ones_own_goes_on_from_anywhere(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(EXAMPLES)
+    with a_signal_after_a_sample(signal.SIGINT):
+        bench.run(*SMALL, "--workload", "./greeter", "--variant", "slim")
+    monkeypatch.chdir(tmp_path)
+    assert bench.run("--resume", str(bench.folder)).code == 0
+    assert len(bench.samples) == 2
+
+
+def test_a_folder_that_takes_a_catalogue_workloads_name_is_refused(bench: Bench, tmp_path: Path) -> None:
+    folder = tmp_path / "hello"
+    folder.mkdir()
+    text = (EXAMPLES / "greeter" / "workload.toml").read_text()
+    (folder / "workload.toml").write_text(text.replace('"greeter"', '"hello"'))
+    for name in ("Dockerfile.full", "Dockerfile.slim"):
+        (folder / name).touch()
+    done = bench.run(*SMALL, "--workload", f"{tmp_path}/hello", "--variant", "slim")
+    assert (done.code, len(done.messages)) == (2, 1)
+    assert "the catalogue has a workload 'hello'" in done.messages[0]
+
+
 # --- help ---
 
 

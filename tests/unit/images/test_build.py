@@ -49,11 +49,15 @@ class Workshop:
         self.server = server
         self.base: Base = base
         self.built: list[str] = []
+        self.wheels: list[Path] = []
         self.loses_pushes = False
         self.egress: list[str] = []
 
-    def build(self, workload: Workload, variant: str, bases: Sequence[Base], tag: str) -> str:
+    def build(
+        self, workload: Workload, variant: str, bases: Sequence[Base], tag: str, wheels: Sequence[Path] = ()
+    ) -> str:
         del bases, tag
+        self.wheels = list(wheels)
         self.built.append(f"{workload.name}/{variant}")
         return "sha256:built"
 
@@ -221,3 +225,33 @@ def test_without_a_registry_the_image_stays_in_the_engine_under_its_name(host: I
     (image,) = ensure_images(own, [("app", "a")], lambda _: None, workloads={"app": workload})
     assert (image.reference, image.digest, image.image_id) == ("coldstart/app:a", None, "sha256:built")
     assert image.unpacked_bytes is None
+
+
+def _with_wheels(workload: Workload) -> Workload:
+    (workload.folder / "requirements.txt").write_text("a==1 --hash=sha256:0\n")
+    needing: Workload = msgspec.structs.replace(workload, wheels=("requirements.txt",))
+    return needing
+
+
+def test_wheels_reach_the_build(
+    host: ImageHost, workload: Workload, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[list[Path], str, str]] = []
+
+    def ensure_wheels(_: Path, requirements: list[Path], python: str, platform: str, __: object) -> tuple[Path, ...]:
+        asked.append((requirements, python, platform))
+        return (Path("a.whl"),)
+
+    monkeypatch.setattr(module, "ensure_wheels", ensure_wheels)
+    record = msgspec.structs.replace(workshop.base.record, python="3.11")
+    workshop.base = msgspec.structs.replace(workshop.base, record=record)
+    _ensure(host, _with_wheels(workload), "a")
+    assert asked == [([workload.folder / "requirements.txt"], "3.11", PLATFORM)]
+    assert workshop.wheels == [Path("a.whl")]
+
+
+def test_the_key_changes_with_the_wheels_that_are_asked_for(workload: Workload, tmp_path: Path) -> None:
+    variant, base = workload.variant("a"), _base(tmp_path)
+    needing = _with_wheels(workload)
+    without: Workload = msgspec.structs.replace(needing, wheels=())
+    assert content_key(needing, variant, [base], PLATFORM) != content_key(without, variant, [base], PLATFORM)

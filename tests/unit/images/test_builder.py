@@ -55,6 +55,19 @@ def test_the_context_keeps_what_is_executable(workload: Workload) -> None:
         assert {member.name: member.mode for member in tar} == {"Dockerfile.a": 0o644, "main.go": 0o755}
 
 
+def test_the_context_has_no_bytecode(workload: Workload) -> None:
+    (workload.folder / "__pycache__").mkdir()
+    (workload.folder / "__pycache__" / "app.pyc").touch()
+    assert [path.name for path in context_files(workload, workload.variant("a"))] == ["Dockerfile.a", "main.go"]
+
+
+def test_wheels_have_a_folder_of_their_own_in_the_context(workload: Workload, tmp_path: Path) -> None:
+    wheel = tmp_path / "a-1-py3-none-any.whl"
+    wheel.write_bytes(b"wheel")
+    with tarfile.open(fileobj=io.BytesIO(context(workload, workload.variant("a"), [wheel]))) as tar:
+        assert tar.getnames() == ["Dockerfile.a", "main.go", "wheels/a-1-py3-none-any.whl"]
+
+
 def _error(status: int) -> docker.errors.APIError:
     response = requests.Response()
     response.status_code = status

@@ -53,3 +53,31 @@ def test_a_package_layer_has_its_files_and_its_control_file(tmp_path: Path, monk
     monkeypatch.setattr(processes, "run", lambda *_, **__: "Package: tzdata\n")
     members = _members(distroless._package_layer(tmp_path, "tzdata", tmp_path / "tz.deb"))
     assert list(members) == ["usr/share/zoneinfo/UTC", "var/lib/dpkg/status.d", "var/lib/dpkg/status.d/tzdata"]
+
+
+def test_what_apt_would_install_is_read_from_its_simulation() -> None:
+    simulated = (
+        "Reading package lists...\nInst zlib1g (1:1.2 Debian [amd64])\nInst libc6:amd64 (2.36)\nConf libc6 (2.36)\n"
+    )
+    assert distroless.to_install(simulated) == ("libc6", "zlib1g")
+
+
+def test_python_brings_its_packages_and_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def download(work: Path, _platform: str, more: tuple[str, ...]) -> dict[str, Path]:
+        asked.append(more)
+        names = ("base-files", "netbase", "tzdata", "media-types", "ca-certificates", "python3", "libc6")
+        for name in names:
+            _tar(work / f"{name}.deb.tar", {})
+        return {name: work / f"{name}.deb" for name in names}
+
+    def run(argv: list[str], **_: object) -> str:
+        return "3.13.5-1\n" if argv[-1] == "Version" else ""
+
+    monkeypatch.setattr(distroless, "_download", download)
+    monkeypatch.setattr(processes, "run", run)
+    parts = distroless.make_python(tmp_path, "linux/amd64", lambda _: None)
+    assert (parts.python, parts.provenance.what) == ("3.13", "distroless-style Python 3.13")
+    assert [what for _, what in parts.layers][4:6] == ["libc6", "python3"]
+    assert asked == [("python3", "libstdc++6")]

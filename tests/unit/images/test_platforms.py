@@ -46,3 +46,16 @@ def test_distributions_have_their_own_names() -> None:
 def test_a_platform_debian_lacks_is_refused_with_the_way_out(platform: str) -> None:
     with pytest.raises(ImageBuildError, match="--bases upstream"):
         platforms.debian_architecture(platform)
+
+
+def test_wheels_name_the_kernels_machine() -> None:
+    assert [platforms.python_machine(name) for name in ("linux/amd64", "linux/arm64", "linux/arm/v7")] == [
+        "x86_64",
+        "aarch64",
+        "armv7l",
+    ]
+
+
+def test_a_platform_without_wheels_is_refused() -> None:
+    with pytest.raises(ImageBuildError, match="no wheels for linux/mips64le"):
+        platforms.python_machine("linux/mips64le")

@@ -345,3 +345,25 @@ def test_a_folder_is_no_experiment(tmp_path: Path) -> None:
 def test_a_path_no_file_system_has_is_refused() -> None:
     with pytest.raises(InputFileError, match="cannot be read"):
         load_experiment("/a\x00b.toml")
+
+
+def test_a_folder_is_relative_to_the_experiments_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(with_factor('workload = ["./app", "hello"]'))
+    experiment = load_experiment(str(path))
+    assert (experiment.workload, experiment.folders) == (("app", "hello"), {"app": str(tmp_path / "app")})
+
+
+def test_two_folders_of_one_name_are_refused_with_their_key() -> None:
+    told = refusal(with_factor('workload = ["./a/app", "./b/app"]'))
+    assert told.startswith("mine.toml: factors.workload: workload 'app' is given twice")
+
+
+def test_the_documented_example_is_an_experiment() -> None:
+    example = load_experiment(str(Path(__file__).parents[3] / "docs" / "workloads" / "greeter.toml"))
+    assert example.workload == ("greeter", "hello")
+
+
+@pytest.mark.parametrize("name", ["variants", "runtimes"])
+def test_the_catalogues_comparisons_have_all_workloads(name: str) -> None:
+    assert load_experiment(name).workload == ("hello", "api", "inference")

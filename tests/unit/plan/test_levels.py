@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from coldstart.errors import UnknownNameError, UsageError
@@ -11,9 +13,11 @@ from coldstart.plan.levels import (
     checked_runs,
     checked_timeout_ns,
     checked_warmup,
+    checked_workloads,
     parse_levels,
     parse_networks,
     parse_tiers,
+    parse_workloads,
 )
 
 
@@ -85,3 +89,28 @@ def test_a_timeout_of_nothing_is_refused(timeout_ns: int) -> None:
 
 def test_the_shortest_timeout_is_accepted() -> None:
     assert checked_timeout_ns(1) == 1
+
+
+def test_a_workload_with_a_slash_is_a_folder_and_called_as_it_is(tmp_path: Path) -> None:
+    found = checked_workloads(["hello", "./app", "../other"], tmp_path / "here")
+    assert found.names == ("hello", "app", "other")
+    assert found.folders == {"app": str(tmp_path / "here" / "app"), "other": str(tmp_path / "other")}
+
+
+def test_a_list_of_workloads_has_names_and_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert parse_workloads("hello, ./app/") == (("hello", "app"), {"app": str(tmp_path / "app")})
+
+
+@pytest.mark.parametrize(
+    ("texts", "told"),
+    [
+        (["a/app", "b/app"], "workload 'app' is given twice"),
+        (["./my app"], "'my app' cannot be a workload"),
+        (["/"], "'' cannot be a workload"),
+        ([], "no workload is given"),
+    ],
+)
+def test_folders_that_cannot_be_levels_are_refused(texts: list[str], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        checked_workloads(texts)

@@ -105,3 +105,17 @@ def test_an_ad_hoc_run_has_no_cells_before_its_image_is_taken_in() -> None:
 def test_the_image_taken_in_names_workload_and_variant() -> None:
     experiment = with_image(ad_hoc("x:1", HTTP, Overrides(tier=(Tier.WARM,))), workload="x", variant="1")
     assert [cell.image_key for cell in cells(experiment)] == [("x", "1")]
+
+
+def test_another_workload_brings_its_own_folder() -> None:
+    experiment = make_experiment(folders={"app": "/app"})
+    narrowed = narrow(experiment, Overrides(workload=("other",), folders={"other": "/other"}))
+    assert narrowed.folders == {"other": "/other"}
+
+
+def test_without_another_workload_the_folders_stay() -> None:
+    assert narrow(make_experiment(folders={"app": "/app"}), Overrides(runs=1)).folders == {"app": "/app"}
+
+
+def test_an_image_has_no_folders() -> None:
+    assert narrow(make_experiment(folders={"app": "/app"}), Overrides(image="x:1", ready=HTTP)).folders == {}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from coldstart.errors import UnknownNameError
 from coldstart.model.cell import Network, Tier, Trial
-from coldstart.plan.schedule import block_of, cells, check_levels, new_seed, schedule
+from coldstart.plan.schedule import block_of, cells, check_levels, missing_variants, new_seed, schedule
 from tests.unit.factories import make_experiment
 
 EIGHT = make_experiment(runtime=("runc", "crun"), variant=("alpine", "scratch"), tier=(Tier.ABSENT, Tier.WARM), runs=5)
@@ -158,3 +158,40 @@ def test_an_ad_hoc_image_is_not_looked_up_in_the_catalogue() -> None:
 def test_an_ad_hoc_images_runtime_is_looked_up() -> None:
     with pytest.raises(UnknownNameError, match="unknown runtime 'zrun'"):
         check_levels(make_experiment(image="x:1", runtime=("zrun",)), **KNOWN)
+
+
+SHARED: dict[str, Any] = {**KNOWN, "workloads": {"hello": ["alpine", "scratch"], "other": ["slim", "scratch"]}}
+
+
+def test_a_variant_that_one_of_the_workloads_has_is_accepted() -> None:
+    check_levels(make_experiment(workload=("hello", "other"), variant=("alpine", "scratch")), **SHARED)
+
+
+@pytest.mark.parametrize(
+    ("variant", "message"),
+    [
+        (("alpin", "scratch"), r"unknown variant 'alpin'; did you mean 'alpine'\?"),
+        (("alpine",), "unknown variant of workload other 'alpine'"),
+    ],
+)
+def test_a_variant_without_a_workload_or_a_workload_without_a_variant_is_refused(
+    variant: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(UnknownNameError, match=message):
+        check_levels(make_experiment(workload=("hello", "other"), variant=variant), **SHARED)
+
+
+def test_the_pairs_that_do_not_exist_are_found() -> None:
+    experiment = make_experiment(workload=("hello", "other"), variant=("alpine", "slim", "scratch"))
+    assert missing_variants(experiment, SHARED["workloads"]) == (("hello", "slim"), ("other", "alpine"))
+
+
+def test_an_ad_hoc_image_misses_nothing() -> None:
+    assert missing_variants(make_experiment(image="x:1", workload=("x",), variant=("1",)), SHARED["workloads"]) == ()
+
+
+def test_pairs_that_are_missing_have_no_cells() -> None:
+    experiment = make_experiment(
+        workload=("hello", "other"), variant=("alpine", "slim"), missing=(("hello", "slim"), ("other", "alpine"))
+    )
+    assert {cell.image_key for cell in cells(experiment)} == {("hello", "alpine"), ("other", "slim")}

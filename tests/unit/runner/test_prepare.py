@@ -337,3 +337,39 @@ def images_of(*variants: str) -> tuple[Image, ...]:
 def test_an_image_only_one_of_them_has_is_no_difference() -> None:
     begun, now = make_manifest(images=images_of("a", "b")), make_manifest(images=images_of("b", "c"))
     assert differences(begun, now) == ()
+
+
+# --- workloads of one's own, and variants that not all have ---
+
+
+def _own(tmp_path: Path, name: str = "app") -> dict[str, str]:
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "Dockerfile").touch()
+    (folder / "workload.toml").write_text(
+        f'name = "{name}"\ndescription = ""\nready = "log:up"\n'
+        '[variants.slim]\ndockerfile = "Dockerfile"\ndescription = ""\n'
+    )
+    return {name: str(folder)}
+
+
+def test_a_workload_of_ones_own_is_judged_by_its_own_probe(tmp_path: Path) -> None:
+    one = prepared(make_fake_experiment(workload=("app",), variant=("slim",), folders=_own(tmp_path)))
+    subject = one.bench("r").subjects["app", "slim"]
+    assert isinstance(subject.new_probe(), LogProbe)
+
+
+def test_the_manifest_holds_the_folder_of_a_workload_of_ones_own(tmp_path: Path) -> None:
+    folders = _own(tmp_path)
+    one = prepared(make_fake_experiment(workload=("app",), variant=("slim",), folders=folders))
+    assert manifest_of(one).experiment.folders == folders
+
+
+def test_a_variant_that_a_workload_lacks_is_left_out_by_name(tmp_path: Path) -> None:
+    said: list[str] = []
+    experiment = make_fake_experiment(workload=("app", "hello"), variant=("slim", "alpine"), folders=_own(tmp_path))
+    one = prepare(make_place(), experiment, said.append)
+    told = ["left out: workload app has no variant alpine", "left out: workload hello has no variant slim"]
+    assert said[:2] == told
+    assert list(manifest_of(one).notes[-2:]) == told
+    assert set(one.images) == {("app", "slim"), ("hello", "alpine")}
