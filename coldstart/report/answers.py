@@ -5,7 +5,7 @@ from __future__ import annotations
 from coldstart.analyse.cells import total_share
 from coldstart.analyse.contrasts import Ranking
 from coldstart.model.cell import Tier
-from coldstart.report.claims import overview_table
+from coldstart.report.claims import overview_blocks
 from coldstart.report.content import Content
 from coldstart.report.document import Block, Notice, Section, Table, TableCell
 from coldstart.report.labels import ratio_text, share_name, share_text, time_text
@@ -21,10 +21,9 @@ def answers_section(content: Content) -> Section:
         blocks.append(_where_table(content))
     if content.rankings:
         blocks.append(_fastest_table(content))
+    blocks += overview_blocks(content)
     if content.factors:
         blocks.append(_factor_table(content))
-    if content.targets:
-        blocks.append(overview_table(content))
     return Section(anchor="answers", title="Answers", blocks=tuple(blocks))
 
 
