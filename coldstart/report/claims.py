@@ -33,10 +33,11 @@ def overview_blocks(content: Content) -> list[Block]:
 
 
 def _counts(overviews: Sequence[Overview]) -> str:
-    """``1 is met, 2 are undecided and 3 fare differently in different cells``."""
-    names = [(verdict.value, sum(one.verdict is verdict for one in overviews)) for verdict in Verdict]
-    names.append(("different from cell to cell", sum(one.verdict is None for one in overviews)))
-    parts = [f"{count} {'is' if count == 1 else 'are'} {name}" for name, count in names if count]
+    """``1 is met, 2 are undecided and 3 depend on the cell``."""
+    counts = [(verdict.value, sum(one.verdict is verdict for one in overviews)) for verdict in Verdict]
+    parts = [f"{count} {'is' if count == 1 else 'are'} {name}" for name, count in counts if count]
+    if differing := sum(one.verdict is None for one in overviews):
+        parts.append(f"{differing} {'depends' if differing == 1 else 'depend'} on the cell")
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
@@ -71,12 +72,10 @@ def targets_section(content: Content) -> Section:
     )
     measured = [overview for overview in content.targets if overview.verdict is not Verdict.NOT_MEASURED]
     missing = [overview for overview in content.targets if overview.verdict is Verdict.NOT_MEASURED]
-    blocks = [intro, *(_claim_table(content, overview) for overview in measured)]
-    return Section(
-        anchor="targets",
-        title="Targets, cell by cell",
-        blocks=(*blocks, *([_missing_table(missing)] if missing else [])),
-    )
+    blocks: list[Block] = [intro, *(_claim_table(content, overview) for overview in measured)]
+    if missing:
+        blocks.append(_missing_table(missing))
+    return Section(anchor="targets", title="Targets, cell by cell", blocks=tuple(blocks))
 
 
 def _claim_table(content: Content, overview: Overview) -> Table:

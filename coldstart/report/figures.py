@@ -58,8 +58,8 @@ _PLANS = (
         "ecdf",
         "Distribution of end-to-end times",
         plots.distributions,
-        "Share of starts that took no longer than the time on the axis: all of them, without an interval. Colour is the "
-        "image, line style the runtime.",
+        "Share of starts that took no longer than the time on the axis: every start counts, and no interval is drawn. "
+        "Colour is the image, line style the runtime.",
         "Cumulative distribution of end-to-end times, one line a cell, one panel a tier.",
         by_cell=True,
     ),
@@ -75,9 +75,9 @@ _PLANS = (
         "order",
         "Run order",
         plots.run_order,
-        "When each start was made against how long it took, one by one and so without an interval: a drift of the machine would show as a slope. Crosses at "
-        "the bottom are trials that failed, rings trials that were repeated because they were not cold, not quiet "
-        "or throttled.",
+        "When each start was made against how long it took, one by one and so without intervals: a drift of the "
+        "machine would show as a slope. Crosses at the bottom are trials that failed, rings trials that were repeated "
+        "because they were not cold, not quiet or throttled.",
         "End-to-end time of every start against the time of day within the run, one panel a tier.",
     ),
 )
@@ -94,11 +94,12 @@ def _picture(plan: _Plan, content: Content) -> Picture | None:
     if figure is None:
         return None
     svg, png = render(figure)
+    cut = left_out(content) if plan.by_cell else ""
     return Picture(
         name=plan.name,
         title=plan.title,
         alt=f"{plan.alt} Tiers: {', '.join(content.tiers)}. Medians and intervals stand in the tables.",
-        caption=f"{plan.caption} {conditions(content)}{left_out(content) if plan.by_cell else ''}{_replaced(content)}",
+        caption=f"{plan.caption} {conditions(content)}{cut}{_replaced(content)}",
         svg=svg,
         png=png,
     )
@@ -136,8 +137,8 @@ def draw_waterfalls(content: Content) -> tuple[Picture, ...]:
                     name=f"waterfall-{index:02d}",
                     title=content.labels.full(cell),
                     alt=f"Waterfall of one start of {content.labels.full(cell)}: its spans as bars over time.",
-                    caption=f"The start nearest the median of n = {timed}, in block {sample.trial.block}: one start, without an "
-                    f"interval; source {sample.source}.",
+                    caption=f"The start nearest the median of n = {timed}, in block {sample.trial.block}: one start, "
+                    f"without an interval; source {sample.source}.",
                     svg=svg,
                     png=png,
                 )

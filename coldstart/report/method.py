@@ -37,7 +37,7 @@ _INTERVALS = (
     "differences, interval by inverting the exact signed-rank distribution. No tail percentile is claimed."
 )
 _ENGINES = {
-    "testbed": "coldstart's own, isolated: a private dockerd and registry, removed afterwards; the host's is untouched.",
+    "testbed": "coldstart's own, isolated: a private dockerd and registry; the host's own engine is not touched.",
     "user": "The user's own, as it was found: other work on it shares the machine with the starts.",
 }
 
@@ -75,7 +75,8 @@ def reproduce_section(manifest: RunManifest) -> Section:
             ("seed", f"{manifest.seed}: with it (--seed {manifest.seed}) the trials come in the same order"),
         )
     )
-    again = "\n".join((shlex.join(_seeded(manifest)), shlex.join(("coldstart", "report", manifest.run_id))))
+    report = ("coldstart", "report", manifest.run_id, *_results(_own(manifest)))
+    again = "\n".join((shlex.join(_seeded(manifest)), shlex.join(report)))
     asked = Paragraph(
         "The first command measures anew, on the machine and with the versions above; the second writes this report "
         "from the run's folder, with the same bytes each time."
@@ -93,9 +94,10 @@ def _design(content: Content) -> str:
         for name in ("runtime", "workload", "variant", "tier", "network")
     ]
     timed = count_text(summary.ok for summary in content.cells)
+    counted = f"{len(cells)} {'cell' if len(cells) == 1 else 'cells'}"
     return (
-        f"{len(cells)} cells ({'; '.join(levels) if cells else 'none was started'}). {_rounds(content.manifest)}, each "
-        f"start given up after {format_ns(experiment.timeout_ns)}; n = {timed} timed starts a cell."
+        f"{counted} ({'; '.join(levels) if cells else 'none was started'}). {_rounds(content.manifest)}, each start "
+        f"given up after {format_ns(experiment.timeout_ns)}; n = {timed} timed starts a cell."
     )
 
 
@@ -137,8 +139,23 @@ def _link(manifest: RunManifest) -> str:
 
 def _seeded(manifest: RunManifest) -> tuple[str, ...]:
     """The command as typed, with the seed it drew; what follows ``--`` is the container's."""
+    own = _own(manifest)
+    if any(word == "--seed" or word.startswith("--seed=") for word in own):
+        return manifest.argv
+    return (*own, "--seed", str(manifest.seed), *manifest.argv[len(own) :])
+
+
+def _own(manifest: RunManifest) -> tuple[str, ...]:
+    """The command's own arguments."""
     argv = manifest.argv
-    end = argv.index("--") if "--" in argv else len(argv)
-    if any(word == "--seed" or word.startswith("--seed=") for word in argv[:end]):
-        return argv
-    return (*argv[:end], "--seed", str(manifest.seed), *argv[end:])
+    return argv[: argv.index("--")] if "--" in argv else argv
+
+
+def _results(argv: tuple[str, ...]) -> tuple[str, ...]:
+    """Where the run was put, if that was said."""
+    for word, following in zip(argv, (*argv[1:], ""), strict=True):
+        if word == "--results":
+            return (word, following)
+        if word.startswith("--results="):
+            return (word,)
+    return ()

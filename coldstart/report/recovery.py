@@ -51,10 +51,12 @@ def selftest_section(selftest: Selftest) -> Section:
     recovery = selftest.recovery
     places = list(dict.fromkeys((arm.runtime, arm.point) for arm in recovery.arms))
     delays = ", ".join(format_ns(delay) for delay in sorted({arm.delay_ns for arm in recovery.arms}))
+    disk = selftest.host.filesystem or "an unknown filesystem"
+    bounds = "every figure is" if recovery.passed else "not every figure is"
     about = Paragraph(
         f"Known delays ({delays}) were injected into real starts on this host, {selftest.runs} starts of each, seed "
-        f"{selftest.seed}, source {recovery.source}; the engine kept its data on {selftest.host.filesystem or 'a disk'}. "
-        f"Made by coldstart selftest: {'every figure is' if recovery.passed else 'not every figure is'} within its bound."
+        f"{selftest.seed}, source {recovery.source}, the engine's data on {disk} (coldstart selftest): {bounds} within "
+        "its bound."
     )
     table = Table(
         caption="Boundaries are the worst arm's. An interval covers if it holds what was injected (those of all arms "
@@ -83,7 +85,7 @@ def _row(recovery: Recovery, runtime: str, point: Phase) -> tuple[TableCell, ...
     arms = [arm for arm in recovery.arms if (arm.runtime, arm.point) == (runtime, point)]
     slopes = [slope for slope in recovery.slopes if (slope.runtime, slope.point) == (runtime, point)]
     leaks = [leak for leak in recovery.leaks if (leak.runtime, leak.point) == (runtime, point)]
-    passed = all(one.passed for one in (*arms, *slopes, *leaks))
+    passed = all((*(arm.passed for arm in arms), *(slope.passed for slope in slopes), *(leak.passed for leak in leaks)))
     return (
         f"{point} · {runtime}",
         f"{sum(arm.contained for arm in arms)} of {sum(arm.n for arm in arms)}",

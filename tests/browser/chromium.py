@@ -86,7 +86,7 @@ def browser(executable: str, profile: Path) -> Iterator[Page]:
     command = [executable, *_QUIET, f"--user-data-dir={profile}", "about:blank"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        with urlopen(f"http://127.0.0.1:{_port(profile)}/json") as answer:  # noqa: S310  our own browser
+        with urlopen(f"http://127.0.0.1:{_port(profile)}/json") as answer:
             tabs = json.load(answer)
         address = next(tab["webSocketDebuggerUrl"] for tab in tabs if tab["type"] == "page")
         with connect(address, max_size=None) as connection:
