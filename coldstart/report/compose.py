@@ -79,12 +79,13 @@ def _part(content: Content, pictures: tuple[Picture, ...], starts: tuple[Picture
     manifest = content.manifest
     host = manifest.host.board or manifest.host.cpu_model or manifest.host.machine
     timed = [summary for summary in content.cells if summary.ok]
+    cells = f"{len(content.cells)} {'cell' if len(content.cells) == 1 else 'cells'}"
     return Part(
         name=re.sub(r"[^A-Za-z0-9._-]", "_", manifest.run_id),
         title=f"Cold starts: {manifest.experiment.name}",
         subtitle=(
             f"Run {manifest.run_id}, started {manifest.started_at}, on {host}, {manifest.engine.name} "
-            f"{manifest.engine.version}, {manifest.registry.link}: {len(content.cells)} cells, "
+            f"{manifest.engine.version}, {manifest.registry.link}: {cells}, "
             f"n = {count_text(summary.ok for summary in timed)} starts a cell."
         ),
         sections=(

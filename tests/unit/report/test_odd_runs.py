@@ -10,7 +10,7 @@ from coldstart.model.cell import Cell, Tier
 from coldstart.model.sample import Outcome, Sample
 from coldstart.report.compose import compose
 from coldstart.report.content import Content, analyse
-from coldstart.report.document import Document, Notice, Paragraph, Picture
+from coldstart.report.document import Document, Notice, Paragraph, Picture, Table
 from coldstart.report.figures import MAX_WATERFALLS, draw_waterfalls
 from coldstart.report.html import render_html
 from coldstart.report.markdown import render_markdown
@@ -28,7 +28,7 @@ from tests.unit.factories import (
 )
 
 CELL = make_cell(tier=Tier.WARM)
-HUNDREDS = tuple(make_cell(variant=f"v{index:03}", tier=Tier.WARM) for index in range(300))
+HUNDREDS = tuple(make_cell(variant=f"v{index:03}", tier=Tier.WARM) for index in range(130))
 
 
 def content_of(samples: tuple[Sample, ...]) -> Content:
@@ -88,24 +88,34 @@ def test_one_cell_is_compared_with_nothing() -> None:
     text = render_markdown(report(make_samples([CELL], 6)))
     assert "Fastest cell" not in text
     assert "One factor at a time" not in text
+    assert ": 1 cell, n = 6 starts a cell." in text
 
 
 def test_of_hundreds_of_cells_figures_draw_the_ends_and_say_so(hundreds: Document) -> None:
-    said = "Only the fastest and the slowest cells are drawn (warm 48 of 300); the tables have all."
+    said = "Only the fastest and the slowest cells are drawn (warm 48 of 130); the tables have all."
     for name in ("phases", "samples", "ecdf"):
         assert pictures(hundreds)[name].caption.endswith(said)
     assert not pictures(hundreds)["order"].caption.endswith(said)
 
 
 def test_of_hundreds_of_cells_tables_have_all(hundreds: Document) -> None:
-    assert render_html(hundreds).count("<bdi>v299 · runc</bdi>") >= 1
-    assert render_html(hundreds).count("<bdi>v150 · runc</bdi>") >= 1
+    assert render_html(hundreds).count("<bdi>v129 · runc</bdi>") >= 1
+    assert render_html(hundreds).count("<bdi>v065 · runc</bdi>") >= 1
+
+
+def test_of_hundreds_of_levels_the_answers_show_some_and_say_so(hundreds: Document) -> None:
+    (table,) = [
+        block
+        for block in hundreds.parts[0].sections[0].blocks
+        if isinstance(block, Table) and block.caption.startswith("One factor")
+    ]
+    assert (len(table.rows), table.caption.endswith("The first 48 of 129 are shown.")) == (48, True)
 
 
 def test_waterfalls_that_are_left_out_are_counted(hundreds: Document) -> None:
     (note,) = [one.blocks[0] for one in hundreds.parts[0].sections if one.anchor == "waterfalls"]
     assert note == Paragraph(
-        "One start of 1 of 300 cells, the one nearest its median: who did what, when, since the first request."
+        "One start of 1 of 130 cells, the one nearest its median: who did what, when, since the first request."
     )
     assert len(HUNDREDS) > MAX_WATERFALLS
 
