@@ -29,9 +29,10 @@ TESTBED_ROOT = Path("/var/lib/coldstart-test")
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Where the engine is required (CI), an engine test that is skipped has failed."""
+    """Where the engine is required (CI), an engine or browser test that is skipped has failed."""
     report = yield
-    if report.skipped and os.environ.get("COLDSTART_REQUIRE_ENGINE") and item.get_closest_marker("engine"):
+    needs = item.get_closest_marker("engine") or item.get_closest_marker("browser")
+    if report.skipped and os.environ.get("COLDSTART_REQUIRE_ENGINE") and needs:
         report.outcome = "failed"
         report.longrepr = f"skipped, but COLDSTART_REQUIRE_ENGINE is set: {report.longrepr}"
     return report

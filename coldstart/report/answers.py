@@ -5,13 +5,14 @@ from __future__ import annotations
 from coldstart.analyse.cells import total_share
 from coldstart.analyse.contrasts import Ranking
 from coldstart.model.cell import Tier
-from coldstart.report.claims import overview_table
+from coldstart.report.claims import overview_blocks
 from coldstart.report.content import Content
 from coldstart.report.document import Block, Notice, Section, Table, TableCell
 from coldstart.report.labels import ratio_text, share_name, share_text, time_text
 from coldstart.units import format_ns
 
 _SHOWN_PHASES = ("pull_ns", "unpack_ns", "create_ns", "init_ns", "readiness_ns", "gap_ns")
+_FACTORS_SHOWN = 48
 
 
 def answers_section(content: Content) -> Section:
@@ -21,10 +22,9 @@ def answers_section(content: Content) -> Section:
         blocks.append(_where_table(content))
     if content.rankings:
         blocks.append(_fastest_table(content))
+    blocks += overview_blocks(content)
     if content.factors:
         blocks.append(_factor_table(content))
-    if content.targets:
-        blocks.append(overview_table(content))
     return Section(anchor="answers", title="Answers", blocks=tuple(blocks))
 
 
@@ -88,13 +88,15 @@ def _fastest_row(content: Content, ranking: Ranking) -> tuple[TableCell, ...]:
 
 
 def _factor_table(content: Content) -> Table:
+    factors = sorted(content.factors, key=lambda one: list(Tier).index(Tier(one.tier)))
+    cut = f" The first {_FACTORS_SHOWN} of {len(factors)} are shown." if len(factors) > _FACTORS_SHOWN else ""
     return Table(
         caption="One factor at a time, all else equal: how many times as long starts take, paired by block, with 95 % "
-        "interval.",
+        f"interval.{cut}",
         header=("tier", "factor", "level", "against", "takes", "averaged over", "blocks"),
         rows=tuple(
             (f.tier, f.factor, f.level, f.reference, ratio_text(f.ratio), f"{f.over} combinations", str(f.ratio.n))
-            for f in sorted(content.factors, key=lambda one: list(Tier).index(Tier(one.tier)))
+            for f in factors[:_FACTORS_SHOWN]
         ),
         numeric=frozenset({4, 6}),
     )

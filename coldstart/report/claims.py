@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from coldstart.analyse.estimate import Estimate
 from coldstart.analyse.judging import Judgement, describe
 from coldstart.analyse.targets import SIZE_METRICS, Overview
 from coldstart.model.target import Statistic, Target, Verdict
 from coldstart.report.content import Content
-from coldstart.report.document import Facts, Mark, Paragraph, Section, Table, Tone
+from coldstart.report.document import Block, Mark, Paragraph, Section, Table, Tone
 from coldstart.report.labels import TIMES, ratio_number, ratio_text, size_text, time_text
 from coldstart.units import format_bytes, format_ns
 
@@ -21,8 +23,25 @@ TONES = {
 }
 
 
-def overview_table(content: Content) -> Table:
-    """A row a claim."""
+def overview_blocks(content: Content) -> list[Block]:
+    """How the claims fared, counted; then a row for each one that could be measured."""
+    if not content.targets:
+        return []
+    measured = [overview for overview in content.targets if overview.verdict is not Verdict.NOT_MEASURED]
+    counted = Paragraph(f"Of {len(content.targets)} published claims {_counts(content.targets)}.")
+    return [counted, _overview_table(measured)] if measured else [counted]
+
+
+def _counts(overviews: Sequence[Overview]) -> str:
+    """``1 is met, 2 are undecided and 3 depend on the cell``."""
+    counts = [(verdict.value, sum(one.verdict is verdict for one in overviews)) for verdict in Verdict]
+    parts = [f"{count} {'is' if count == 1 else 'are'} {name}" for name, count in counts if count]
+    if differing := sum(one.verdict is None for one in overviews):
+        parts.append(f"{differing} {'depends' if differing == 1 else 'depend'} on the cell")
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def _overview_table(overviews: Sequence[Overview]) -> Table:
     return Table(
         caption="Targets: each published claim over all cells it applies to.",
         header=("§", "claim", "conditions", "limit", "measured", "verdict"),
@@ -35,43 +54,73 @@ def overview_table(content: Content) -> Table:
                 range_text(overview),
                 verdict_mark(overview),
             )
-            for overview in content.targets
+            for overview in overviews
         ),
         numeric=frozenset({3, 4}),
     )
 
 
 def targets_section(content: Content) -> Section:
-    """A row a claim and cell, and what the claims leave unstated."""
-    rows = tuple(
-        (
-            f"§{judgement.target.section} {judgement.target.claim}",
-            conditions_text(judgement.target),
-            subject_text(content, judgement),
-            f"{judgement.target.statistic.replace('_', ' ')} {limit_text(judgement.target)}",
-            measured_text(judgement.target, judgement.measured),
-            Mark(judgement.verdict.value, TONES[judgement.verdict]),
-            judgement.note,
-        )
-        for overview in content.targets
-        for judgement in overview.judgements
-    )
-    if not rows:
+    """A table a claim, with what it leaves unstated; then the claims nothing here could be held against."""
+    if not any(overview.judgements for overview in content.targets):
         return Section(anchor="targets", title="Targets", blocks=())
-    table = Table(
-        caption="Each claim in each cell. Met: the whole 95 % interval is within the limit; missed: all of it is "
-        "beyond; undecided: it straddles.",
-        header=("claim", "conditions", "held against", "limit", "measured", "verdict", "note"),
-        rows=rows,
-        numeric=frozenset({3, 4}),
-    )
-    unstated = Facts(tuple((f"§{o.target.section} {o.target.claim}", o.target.unstated) for o in content.targets))
     intro = Paragraph(
         "Claims are given in substance, not quoted. Absolute times are compared only on the engine they were claimed "
-        "for; ratios carry over between machines and are judged, with any difference named. What each leaves unstated, "
-        "and how it was read here, stands below the table."
+        "for; ratios carry over between machines and are judged, with any difference named. Met: the whole 95 % "
+        "interval is within the limit; missed: all of it is beyond; undecided: it straddles. Unstated is what a claim "
+        "leaves open, and how it was read here."
     )
-    return Section(anchor="targets", title="Targets, cell by cell", blocks=(intro, table, unstated))
+    measured = [overview for overview in content.targets if overview.verdict is not Verdict.NOT_MEASURED]
+    missing = [overview for overview in content.targets if overview.verdict is Verdict.NOT_MEASURED]
+    blocks: list[Block] = [intro, *(_claim_table(content, overview) for overview in measured)]
+    if missing:
+        blocks.append(_missing_table(missing))
+    return Section(anchor="targets", title="Targets, cell by cell", blocks=tuple(blocks))
+
+
+def _claim_table(content: Content, overview: Overview) -> Table:
+    target = overview.target
+    unstated = f" Unstated: {target.unstated}" if target.unstated else ""
+    noted = any(judgement.note for judgement in overview.judgements)
+    return Table(
+        caption=f"{_name(target)}. Claimed for {conditions_text(target)}; {_statistic(target)}.{unstated}",
+        header=("held against", "measured", "verdict", *(["note"] if noted else [])),
+        rows=tuple(
+            (
+                subject_text(content, judgement),
+                measured_text(target, judgement.measured),
+                Mark(judgement.verdict.value, TONES[judgement.verdict]),
+                *([judgement.note] if noted else []),
+            )
+            for judgement in overview.judgements
+        ),
+        numeric=frozenset({1}),
+    )
+
+
+def _missing_table(overviews: Sequence[Overview]) -> Table:
+    return Table(
+        caption="Claims that nothing in this run could be held against.",
+        header=("claim", "claimed for", "limit", "not measured because", "unstated"),
+        rows=tuple(
+            (
+                _name(overview.target),
+                conditions_text(overview.target),
+                _statistic(overview.target),
+                "; ".join(dict.fromkeys(judgement.note for judgement in overview.judgements if judgement.note)) or "—",
+                overview.target.unstated or "—",
+            )
+            for overview in overviews
+        ),
+    )
+
+
+def _name(target: Target) -> str:
+    return f"§{target.section} {target.claim}" if target.section else target.claim
+
+
+def _statistic(target: Target) -> str:
+    return f"{target.statistic.replace('_', ' ')} {limit_text(target)}"
 
 
 def verdict_mark(overview: Overview) -> Mark:

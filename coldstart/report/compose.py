@@ -18,10 +18,12 @@ from coldstart.report.figures import draw_all, draw_waterfalls
 from coldstart.report.html import render_html
 from coldstart.report.labels import count_text
 from coldstart.report.markdown import render_markdown
+from coldstart.report.recovery import selftest_section
 from coldstart.report.results import result_sections
 from coldstart.store.files import make_folder, storing, write_atomically
 
 Draw = Callable[[Content], tuple[Picture, ...]]
+ToPdf = Callable[[str], bytes]
 
 
 class ReportFiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +32,7 @@ class ReportFiles(msgspec.Struct, frozen=True, kw_only=True):
     index: Path
     markdown: Path
     figures: tuple[Path, ...]
+    pdf: Path | None = None
 
 
 def compose(
@@ -47,8 +50,8 @@ def compose(
     return Document(title=title, version=__version__, parts=parts)
 
 
-def write_document(document: Document, out_dir: Path) -> ReportFiles:
-    """Render a document into ``out_dir``.
+def write_document(document: Document, out_dir: Path, to_pdf: ToPdf | None = None) -> ReportFiles:
+    """Render a document into ``out_dir``; where ``to_pdf`` prints the page, ``report.pdf`` too.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -60,34 +63,36 @@ def write_document(document: Document, out_dir: Path) -> ReportFiles:
             figures[stem.with_name(f"{stem.name}.svg")] = picture.svg
             figures[stem.with_name(f"{stem.name}.png")] = picture.png
     index, markdown = out_dir / "index.html", out_dir / "report.md"
-    files = {
-        **figures,
-        markdown: render_markdown(document).encode(),
-        index: render_html(document).encode(),
-    }
+    page = render_html(document)
+    files = {**figures, markdown: render_markdown(document).encode(), index: page.encode()}
+    pdf = None if to_pdf is None else out_dir / "report.pdf"
+    if pdf is not None and to_pdf is not None:
+        files[pdf] = to_pdf(page)
     for path, data in files.items():
         with storing(path, "Choose another folder with -o."):
             make_folder(path.parent)
             write_atomically(path, data)
-    return ReportFiles(index=index, markdown=markdown, figures=tuple(figures))
+    return ReportFiles(index=index, markdown=markdown, figures=tuple(figures), pdf=pdf)
 
 
 def _part(content: Content, pictures: tuple[Picture, ...], starts: tuple[Picture, ...]) -> Part:
     manifest = content.manifest
     host = manifest.host.board or manifest.host.cpu_model or manifest.host.machine
     timed = [summary for summary in content.cells if summary.ok]
+    cells = f"{len(content.cells)} {'cell' if len(content.cells) == 1 else 'cells'}"
     return Part(
         name=re.sub(r"[^A-Za-z0-9._-]", "_", manifest.run_id),
         title=f"Cold starts: {manifest.experiment.name}",
         subtitle=(
             f"Run {manifest.run_id}, started {manifest.started_at}, on {host}, {manifest.engine.name} "
-            f"{manifest.engine.version}, {manifest.registry.link}: {len(content.cells)} cells, "
+            f"{manifest.engine.version}, {manifest.registry.link}: {cells}, "
             f"n = {count_text(summary.ok for summary in timed)} starts a cell."
         ),
         sections=(
             *_gate(content),
             *result_sections(content, pictures),
-            *_waterfalls(starts),
+            *_waterfalls(starts, len(timed)),
+            *([] if content.selftest is None else [selftest_section(content.selftest)]),
             *([] if content.calibration is None else [calibration_section(content.calibration)]),
             *condition_sections(content),
         ),
@@ -100,8 +105,9 @@ def _gate(content: Content) -> tuple[Section, ...]:
     return (verdict_section(content.verdict, None if content.calibration is None else summary(content.calibration)),)
 
 
-def _waterfalls(starts: tuple[Picture, ...]) -> tuple[Section, ...]:
+def _waterfalls(starts: tuple[Picture, ...], cells: int) -> tuple[Section, ...]:
     if not starts:
         return ()
-    note = Paragraph("One start of each cell, the one nearest its median: who did what, when, since the first request.")
+    which = "each cell" if len(starts) == cells else f"{len(starts)} of {cells} cells"
+    note = Paragraph(f"One start of {which}, the one nearest its median: who did what, when, since the first request.")
     return (Section(anchor="waterfalls", title="Waterfalls", blocks=(note, *starts)),)

@@ -17,6 +17,7 @@ from coldstart.model.run import RunManifest
 from coldstart.model.sample import Sample
 from coldstart.model.target import Target
 from coldstart.report.labels import Labels
+from coldstart.report.recovery import Selftest
 
 FACTORS = ("runtime", "variant")
 
@@ -24,7 +25,8 @@ FACTORS = ("runtime", "variant")
 class Content(msgspec.Struct, frozen=True, kw_only=True):
     """A run's records and what the analyses make of them; ``repaired`` tells of a torn last line.
 
-    ``verdict`` is a gate's; ``calibration`` the error rates of this kind of machine, where they are known.
+    ``verdict`` is a gate's; ``calibration`` the error rates of this kind of machine and ``selftest`` how well known
+    delays are found on this host, where they are known.
     """
 
     manifest: RunManifest
@@ -40,6 +42,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     labels: Labels
     verdict: Verdict | None = None
     calibration: Calibration | None = None
+    selftest: Selftest | None = None
 
     @property
     def tiers(self) -> tuple[Tier, ...]:
@@ -58,6 +61,7 @@ def analyse(
     repaired: str | None = None,
     samples: tuple[Sample, ...] = (),
     calibration: Calibration | None = None,
+    selftest: Selftest | None = None,
 ) -> Content:
     """Run every analysis over a tidy frame; ``samples`` are the records it was made of, for the waterfalls.
 
@@ -82,4 +86,5 @@ def analyse(
         labels=Labels(summary.cell for summary in cells),
         verdict=conclude(manifest, frame) if is_gate else None,
         calibration=calibration,
+        selftest=selftest,
     )

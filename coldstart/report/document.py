@@ -79,11 +79,12 @@ Block: TypeAlias = Table | Paragraph | Notice | Facts | Code | Picture
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True):
-    """A heading and what stands below it; ``anchor`` is unique within its part."""
+    """A heading and what stands below it; ``anchor`` is unique within its part; ``boxed`` sets it apart."""
 
     anchor: str
     title: str
     blocks: tuple[Block, ...]
+    boxed: bool = False
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,18 +15,22 @@ from coldstart.report import plots, waterfall
 from coldstart.report.content import Content
 from coldstart.report.document import Picture
 from coldstart.report.labels import count_text
-from coldstart.report.style import house_style, render
+from coldstart.report.panels import left_out
+from coldstart.report.style import house_style, plain, render
 
 MAX_WATERFALLS = 48
 """More would make a page that nobody scrolls through."""
 
 
 class _Plan(msgspec.Struct, frozen=True):
+    """``by_cell`` figures leave out cells where there are very many."""
+
     name: str
     title: str
     draw: Callable[[Content], Figure | None]
     caption: str
     alt: str
+    by_cell: bool = False
 
 
 _PLANS = (
@@ -34,10 +38,12 @@ _PLANS = (
         "phases",
         "Where the time goes",
         plots.stacked_phases,
-        "Each bar is a cell's mean start, cut into phases that add up to it exactly; its length stands at its end. "
+        "Each bar is a cell's mean start, cut into phases that add up to it exactly; its length stands at its end, its "
+        "interval under Cells. "
         "Dashed lines are targets for that tier; dotted ones were claimed for other conditions or carry no verdict; an "
         "arrow stands for a target far beyond the bars.",
         "Stacked horizontal bars of the phases of a start, one bar a cell, one panel a tier.",
+        by_cell=True,
     ),
     _Plan(
         "samples",
@@ -46,29 +52,32 @@ _PLANS = (
         "Each dot is one timed start; none is left out. The diamond is the median, the bar its interval (order "
         "statistics, 95 %; none below 6 starts).",
         "Dots for every timed start of every cell with median and interval, one panel a tier.",
+        by_cell=True,
     ),
     _Plan(
         "ecdf",
         "Distribution of end-to-end times",
         plots.distributions,
-        "Share of starts that took no longer than the time on the axis. Colour is the image, line style the runtime.",
+        "Share of starts that took no longer than the time on the axis: every start counts, and no interval is drawn. "
+        "Colour is the image, line style the runtime.",
         "Cumulative distribution of end-to-end times, one line a cell, one panel a tier.",
+        by_cell=True,
     ),
     _Plan(
         "bytes",
         "Bytes against pull and unpack time",
         plots.bytes_against_time,
-        "Median of pull against compressed bytes, and of unpack against unpacked bytes, with the median's interval; "
-        "both axes are logarithmic. Runtimes of one image are set side by side for the eye.",
+        "Median of pull against compressed bytes, and of unpack against unpacked bytes, with the median's 95 % "
+        "interval; both axes are logarithmic. Runtimes of one image are set side by side for the eye.",
         "Scatter of image sizes against the median times of pull and unpack, one point a cell of tier absent.",
     ),
     _Plan(
         "order",
         "Run order",
         plots.run_order,
-        "When each start was made against how long it took: a drift of the machine would show as a slope. Crosses at "
-        "the bottom are trials that failed, rings trials that were repeated because they were not cold, not quiet "
-        "or throttled.",
+        "When each start was made against how long it took, one by one and so without intervals: a drift of the "
+        "machine would show as a slope. Crosses at the bottom are trials that failed, rings trials that were repeated "
+        "because they were not cold, not quiet or throttled.",
         "End-to-end time of every start against the time of day within the run, one panel a tier.",
     ),
 )
@@ -85,11 +94,12 @@ def _picture(plan: _Plan, content: Content) -> Picture | None:
     if figure is None:
         return None
     svg, png = render(figure)
+    cut = left_out(content) if plan.by_cell else ""
     return Picture(
         name=plan.name,
         title=plan.title,
         alt=f"{plan.alt} Tiers: {', '.join(content.tiers)}. Medians and intervals stand in the tables.",
-        caption=f"{plan.caption} {conditions(content)}",
+        caption=f"{plan.caption} {conditions(content)}{cut}{_replaced(content)}",
         svg=svg,
         png=png,
     )
@@ -105,11 +115,19 @@ def conditions(content: Content) -> str:
     )
 
 
+def _replaced(content: Content) -> str:
+    """What to know of names that the figures cannot spell."""
+    names = {content.labels.short(summary.cell) for summary in content.cells}
+    odd = any("\N{REPLACEMENT CHARACTER}" in plain(name) for name in names)
+    return " � stands for letters that the figures' font lacks; the tables have them." if odd else ""
+
+
 def draw_waterfalls(content: Content) -> tuple[Picture, ...]:
     """The start of each cell whose end-to-end time is nearest its median, drawn; at most `MAX_WATERFALLS` cells."""
     pictures = []
     with house_style():
         for index, (cell, sample) in enumerate(_median_samples(content)[:MAX_WATERFALLS], start=1):
+            timed = next(summary.ok for summary in content.cells if summary.cell == cell)
             figure = waterfall.draw(bars(sample), content.labels.full(cell))
             if figure is None:
                 continue
@@ -119,7 +137,8 @@ def draw_waterfalls(content: Content) -> tuple[Picture, ...]:
                     name=f"waterfall-{index:02d}",
                     title=content.labels.full(cell),
                     alt=f"Waterfall of one start of {content.labels.full(cell)}: its spans as bars over time.",
-                    caption=f"Block {sample.trial.block}, the start nearest the cell's median; source {sample.source}.",
+                    caption=f"The start nearest the median of n = {timed}, in block {sample.trial.block}: one start, "
+                    f"without an interval; source {sample.source}.",
                     svg=svg,
                     png=png,
                 )

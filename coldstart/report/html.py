@@ -6,7 +6,9 @@ import base64
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from coldstart.report.document import Document, Mark, Picture, clean
+from coldstart.report.document import Document, Mark, Picture, TableCell, clean
+
+_LONGEST_WORD = 24
 
 
 def render_html(document: Document) -> str:
@@ -22,8 +24,14 @@ def render_html(document: Document) -> str:
     environment.filters["clean"] = clean
     environment.filters["data_uri"] = _data_uri
     environment.tests["mark"] = lambda cell: isinstance(cell, Mark)
+    environment.tests["long"] = _is_long
     environment.filters["kind"] = lambda block: type(block).__name__
     return environment.get_template("report.html.j2").render(document=document)
+
+
+def _is_long(cell: TableCell) -> bool:
+    """Whether it has a word, such as a digest, that no column has room for."""
+    return isinstance(cell, str) and any(len(word) > _LONGEST_WORD for word in cell.split())
 
 
 def _data_uri(picture: Picture) -> str:

@@ -21,6 +21,7 @@ WIDTH_INCHES = 9.0
 _ROW_INCHES = 0.27
 _PANEL_INCHES = 1.05
 _LEGEND_ENTRIES = 16
+_ROWS = 48  # of all tiers: a figure with more could not be read on a sheet of paper
 _TIER_TITLES = {
     Tier.ABSENT: "absent: image pulled",
     Tier.CACHED: "cached: image in the engine, not in memory",
@@ -28,9 +29,29 @@ _TIER_TITLES = {
 }
 
 
+def shown_in(content: Content, tier: Tier) -> tuple[CellSummary, ...]:
+    """The tier's timed cells; of very many the fastest and the slowest by median, in the run's order."""
+    cells = content.timed_in(tier)
+    room = max(8, _ROWS // len(content.tiers) // 2 * 2)
+    if len(cells) <= room:
+        return cells
+    ranked = sorted(cells, key=lambda summary: summary.phases["e2e_ns"].median.value)
+    kept = {summary.cell for summary in (*ranked[: room // 2], *ranked[-room // 2 :])}
+    return tuple(summary for summary in cells if summary.cell in kept)
+
+
+def left_out(content: Content) -> str:
+    """What `shown_in` left out, as a sentence for a caption; empty where it is nothing."""
+    cut = [(tier, len(shown_in(content, tier)), len(content.timed_in(tier))) for tier in content.tiers]
+    names = [f"{tier} {shown} of {count}" for tier, shown, count in cut if shown < count]
+    return (
+        f" Only the fastest and the slowest cells are drawn ({', '.join(names)}); the tables have all." if names else ""
+    )
+
+
 def cell_panels(content: Content) -> tuple[Figure, Sequence[Axes]]:
     """A panel a tier with room for a row a cell."""
-    counts = [len(content.timed_in(tier)) for tier in content.tiers]
+    counts = [len(shown_in(content, tier)) for tier in content.tiers]
     heights = [_PANEL_INCHES + _ROW_INCHES * count for count in counts]
     figure = Figure(figsize=(WIDTH_INCHES, sum(heights) + 0.7), layout="constrained")
     axes = figure.subplots(len(counts), 1, squeeze=False, height_ratios=heights)[:, 0]

@@ -36,7 +36,7 @@ def stacked_phases(content: Content) -> Figure | None:
     figure, axes = panels.cell_panels(content)
     drawn: dict[str, None] = {}
     for ax, tier in zip(axes, content.tiers, strict=True):
-        cells = content.timed_in(tier)
+        cells = panels.shown_in(content, tier)
         scale = panels.label_scale(ax, max(summary.phases["e2e_ns"].mean.value for summary in cells), "mean end-to-end")
         for row, summary in enumerate(cells):
             drawn |= dict.fromkeys(_stack(ax, row, summary, scale))
@@ -55,7 +55,7 @@ def every_sample(content: Content) -> Figure | None:
     rows = panels.rows_of_cells(content.frame)
     crowd = content.quality.ok > _RASTERISE_ABOVE
     for ax, tier in zip(axes, content.tiers, strict=True):
-        cells = content.timed_in(tier)
+        cells = panels.shown_in(content, tier)
         scale = panels.label_scale(ax, max(frames.values(rows[summary.cell], "e2e_ns").max() for summary in cells))
         for row, summary in enumerate(cells):
             times = frames.values(rows[summary.cell], "e2e_ns") / scale
@@ -80,7 +80,7 @@ def distributions(content: Content) -> Figure | None:
     rows = panels.rows_of_cells(content.frame)
     looks = panels.looks_of(content)
     for ax, tier in zip(axes, content.tiers, strict=True):
-        cells = content.timed_in(tier)
+        cells = panels.shown_in(content, tier)
         times = [np.sort(frames.values(rows[summary.cell], "e2e_ns")) for summary in cells]
         scale = panels.label_scale(ax, max(series[-1] for series in times))
         if max(series[-1] for series in times) > 5 * min(series[0] for series in times):
@@ -176,13 +176,16 @@ def _stack(ax: Axes, row: int, summary: CellSummary, scale: int) -> list[str]:
             drawn.append(column)
         left += width
     total = summary.phases["e2e_ns"].mean.value
-    ax.annotate(format_ns(total), (left, row), (4, 0), textcoords="offset points", va="center", fontsize=8, color=INK)
+    ax.annotate(
+        format_ns(total), (left, row), (4, 0), textcoords="offset points", va="center", fontsize=8, color=INK, zorder=5,
+        bbox={"fc": "white", "ec": "none", "pad": 0.8},  # a target's line does not cross out a figure
+    )  # fmt: skip
     return drawn
 
 
 def _target_lines(ax: Axes, content: Content, tier: Tier, scale: int) -> None:
     """Upright lines at the tier's absolute targets; an arrow at the edge where one is far beyond every bar."""
-    longest = max(summary.phases["e2e_ns"].mean.value for summary in content.timed_in(tier)) / scale
+    longest = max(summary.phases["e2e_ns"].mean.value for summary in panels.shown_in(content, tier)) / scale
     found = [overview for overview in content.targets if _is_line(overview, tier)]
     near = [overview.target.limit / scale for overview in found if overview.target.limit / scale <= 1.6 * longest]
     right = 1.12 * max([longest, *near])

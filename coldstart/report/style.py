@@ -88,10 +88,14 @@ def _settle(figure: Figure) -> None:
 
 
 def plain(text: str) -> str:
-    """The text as the font can draw it: a replacement character for what it has no glyph for, cut where too long."""
+    """The text as the font can draw it: a replacement character for what it has no glyph for, cut where too long.
+
+    It is the middle that is cut: what tells cells of one image apart stands at the end.
+    """
     glyphs = _glyphs()
     drawn = "".join(letter if ord(letter) in glyphs else "�" for letter in " ".join(text.split()))
-    return drawn if len(drawn) <= _LONGEST_LABEL else f"{drawn[: _LONGEST_LABEL - 1]}…"
+    half = _LONGEST_LABEL // 2
+    return drawn if len(drawn) <= _LONGEST_LABEL else f"{drawn[: half - 1]}…{drawn[-half:]}"
 
 
 @lru_cache(maxsize=1)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -52,6 +54,36 @@ def test_no_run_named_is_the_newest(results: Path, tmp_path: Path) -> None:
 def test_no_run_at_all_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there are no runs under"):
         invoke("--results", tmp_path)
+
+
+def test_a_pdf_stands_beside_the_page_and_is_the_same_bytes_each_time(results: Path, tmp_path: Path) -> None:
+    pdfs = []
+    for folder in ("a", "b"):
+        done = invoke(RUN_ID, "--results", results, "-o", tmp_path / folder, "--pdf")
+        assert done.stdout.splitlines()[1:] == [str(tmp_path / folder / "report.pdf")]
+        pdfs.append((tmp_path / folder / "report.pdf").read_bytes())
+    assert pdfs[0].startswith(b"%PDF-")
+    assert pdfs[0] == pdfs[1]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(ImportError(), r"pip install 'coldstart\[pdf\]'"), (OSError("libpango"), "libpango.*: apt-get install libpango")],
+)
+def test_without_what_a_pdf_needs_nothing_is_written_and_the_remedy_is_named(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    real = builtins.__import__
+
+    def refusing(name: str, *arguments: Any, **named: Any) -> Any:
+        if name == "weasyprint":
+            raise error
+        return real(name, *arguments, **named)
+
+    monkeypatch.setattr(builtins, "__import__", refusing)
+    with pytest.raises(UsageError, match=said):
+        invoke(RUN_ID, "--results", results, "-o", tmp_path / "out", "--pdf")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_missing_package_is_named_with_its_pip_line(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:

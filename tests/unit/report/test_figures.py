@@ -87,5 +87,5 @@ def test_a_letter_the_font_lacks_is_replaced_visibly() -> None:
     assert plain("a映b") == "a�b"
 
 
-def test_a_long_name_is_cut() -> None:
-    assert plain("x" * 500) == "x" * 47 + "…"
+def test_a_long_name_is_cut_but_keeps_its_end() -> None:
+    assert plain("x" * 500 + " · runc") == "x" * 23 + "…" + "x" * 17 + " · runc"

@@ -10,7 +10,7 @@ import pytest
 from coldstart.report.document import Document, Facts, Mark, Paragraph, Part, Section, Table, Tone
 from coldstart.report.html import render_html
 
-VOID = {"meta", "img", "br", "hr"}
+VOID = {"meta", "link", "img", "br", "hr"}
 
 
 class Reader(HTMLParser):

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from coldstart.model.cell import Tier
 from coldstart.model.host import HostFacts
 from coldstart.model.image import Provenance
-from coldstart.model.run import RegistryFacts
+from coldstart.model.run import Comparison, RegistryFacts
 from coldstart.report.compose import compose
 from coldstart.report.content import Content, analyse
 from coldstart.report.document import Code, Document, Facts, Mark, Notice, Paragraph, Picture, Section, Table, Tone
 from coldstart.report.labels import TIMES
 from tests.unit import tidy
-from tests.unit.factories import MS, make_cell, make_host, make_image, make_manifest
+from tests.unit.factories import (
+    MS,
+    RUN_ID,
+    STARTED_AT,
+    make_cell,
+    make_experiment,
+    make_host,
+    make_image,
+    make_manifest,
+)
 from tests.unit.report.synthetic import article_manifest
 
 WARM = make_cell(tier=Tier.WARM)
@@ -46,7 +56,7 @@ def facts(document: Document, anchor: str) -> dict[str, str]:
 
 def test_the_answers_come_first(document: Document) -> None:
     captions = [table.caption.partition(":")[0].partition(",")[0] for table in tables(document, "answers")]
-    assert captions == ["Where the time goes", "Fastest cell of each tier", "One factor at a time", "Targets"]
+    assert captions == ["Where the time goes", "Fastest cell of each tier", "Targets", "One factor at a time"]
 
 
 def test_shares_of_a_tier_add_up_to_a_hundred_without_unpack(document: Document) -> None:
@@ -72,14 +82,36 @@ def test_the_fastest_is_compared_with_the_next_and_the_slowest() -> None:
 
 
 def test_claims_whose_cells_disagree_are_counted(document: Document) -> None:
-    first = tables(document, "answers")[3].rows[0]
+    first = tables(document, "answers")[2].rows[0]
     assert first[-1] == Mark("6 met, 2 missed", Tone.WARN)
 
 
 def test_each_verdict_stands_with_its_note(document: Document) -> None:
-    rows = tables(document, "targets")[0].rows
-    notes = {row[6] for row in rows if isinstance(row[5], Mark) and row[5].text == "not like for like"}
-    assert "claimed for engine containerd, measured on docker" in notes
+    (claim,) = [table for table in tables(document, "targets") if "containerd + runc starts" in table.caption]
+    assert {row[2] for row in claim.rows} == {Mark("not like for like", Tone.MUTED)}
+    assert {str(row[3]).partition(";")[0] for row in claim.rows} == {
+        "claimed for engine containerd, measured on docker"
+    }
+
+
+def test_a_claim_stands_with_its_conditions_its_limit_and_what_it_leaves_unstated(document: Document) -> None:
+    captions = [table.caption for table in tables(document, "targets")]
+    assert captions[2] == (
+        "§2.5 mean start 200 ms on a prewarmed node with a cached image. Claimed for tier warm; mean ≤ 200 ms. "
+        "Unstated: Which image, runtime and board, how many starts, and where a start begins and ends."
+    )
+
+
+def test_claims_without_notes_have_no_column_for_them(document: Document) -> None:
+    assert tables(document, "targets")[0].header == ("held against", "measured", "verdict")
+
+
+def test_claims_are_counted_and_those_not_measured_stand_by_themselves(document: Document) -> None:
+    (counted,) = [block.text for block in section(document, "answers").blocks if isinstance(block, Paragraph)]
+    assert counted.startswith("Of 16 published claims ")
+    assert "8 are not measured" in counted
+    missing = tables(document, "targets")[-1]
+    assert (len(missing.rows), missing.rows[0][0]) == (8, "§3.1 containerd + runc take 85 MiB")
 
 
 def test_an_experiment_without_targets_has_no_such_section() -> None:
@@ -140,17 +172,77 @@ def test_a_phase_that_did_not_happen_is_none_and_one_unseen_is_a_dash() -> None:
 
 def test_the_command_is_quoted_for_a_shell() -> None:
     document = report(tidy.starts(WARM, 100), argv=("coldstart", "run", "--image", "a b;rm", "-n", "3"))
-    assert section(document, "repeat").blocks[0] == Code("coldstart run --image 'a b;rm' -n 3")
+    assert section(document, "repeat").blocks[0] == Code(
+        f"coldstart run --image 'a b;rm' -n 3 --seed 42\ncoldstart report {RUN_ID}"
+    )
 
 
-def test_the_seed_stands_by_the_command() -> None:
-    text = section(report(tidy.starts(WARM, 100), seed=4711), "repeat").blocks[1]
-    assert isinstance(text, Paragraph)
-    assert "--seed 4711" in text.text
+@pytest.mark.parametrize(
+    ("argv", "typed"),
+    [
+        (("coldstart", "run", "--seed", "7"), "coldstart run --seed 7"),
+        (("coldstart", "run", "--seed=7"), "coldstart run --seed=7"),
+        (("coldstart", "run", "--", "job", "--seed", "1"), "coldstart run --seed 42 -- job --seed 1"),
+    ],
+)
+def test_the_seed_is_said_once_and_never_to_the_container(argv: tuple[str, ...], typed: str) -> None:
+    code = section(report(tidy.starts(WARM, 100), argv=argv), "repeat").blocks[0]
+    assert isinstance(code, Code)
+    assert code.text.splitlines()[0] == typed
+
+
+@pytest.mark.parametrize("said", [("--results", "here"), ("--results=here",)])
+def test_the_report_is_made_from_where_the_run_was_put(said: tuple[str, ...]) -> None:
+    code = section(report(tidy.starts(WARM, 100), argv=("coldstart", "run", *said, "-n", "3")), "repeat").blocks[0]
+    assert isinstance(code, Code)
+    assert code.text.splitlines()[1] == f"coldstart report {RUN_ID} {' '.join(said)}"
+
+
+def test_the_box_names_run_version_and_seed() -> None:
+    document = report(tidy.starts(WARM, 100), seed=4711)
+    assert section(document, "repeat").boxed
+    assert facts(document, "repeat") == {
+        "run": f"{RUN_ID}, started {STARTED_AT}",
+        "measured by": "coldstart 0.1.0",
+        "seed": "4711: with it (--seed 4711) the trials come in the same order",
+    }
 
 
 def test_notes_of_the_run_are_shown() -> None:
-    assert section(report([], notes=("egress was open",)), "repeat").blocks[2] == Paragraph("Note: egress was open")
+    assert section(report([], notes=("egress was open",)), "repeat").blocks[-1] == Paragraph("Note: egress was open")
+
+
+def test_the_method_is_this_runs_own() -> None:
+    found = facts(report(tidy.starts(WARM, 100, 110)), "method")
+    assert found["design"] == (
+        "1 cell (runtime runc; workload hello; variant alpine; tier warm; network bridge). 3 measured blocks asked "
+        "for, after 0 warm-up blocks, left out, each start given up after 30.0 s; n = 2 timed starts a cell."
+    )
+    assert found["phases"].startswith("Drawn from source engine, ")
+    assert "seed 42" in found["order"]
+    assert ("warm" in found, "absent" in found, "cached" in found) == (True, False, False)
+
+
+def test_a_gates_method_is_one_of_pairs() -> None:
+    comparison = Comparison(candidate=make_experiment(), pairs=())
+    found = facts(report(tidy.starts(WARM, 100), comparison=comparison), "method")
+    assert "Baseline and candidate side by side in every block" in found["design"]
+
+
+def test_a_run_without_a_timing_was_drawn_from_no_source() -> None:
+    found = facts(report([tidy.failed(WARM)]), "method")
+    assert found["phases"] == "No start was timed, so no source was drawn from."
+
+
+@pytest.mark.parametrize(("where", "text"), [("testbed", "isolated"), ("user", "The user's own"), ("moon", "moon")])
+def test_whose_engine_it_was_is_said(where: str, text: str) -> None:
+    engine = msgspec.structs.replace(make_manifest().engine, where=where)
+    assert text in facts(report([], engine=engine), "method")["engine"]
+
+
+def test_sources_stand_with_their_resolution_where_the_run_has_any() -> None:
+    assert tables(report([]), "method")[0].rows == (("engine_api", "1.00 µs", "none known"),)
+    assert tables(report([], sources=()), "method") == []
 
 
 def test_long_package_lists_are_cut_and_counted() -> None:
