@@ -48,6 +48,8 @@ def finish(
         show(run, as_json=as_json, repetition=repetition)
     for format_name, path in exports.items():
         write_table(run, format_name, str(path))
+    if hint := _hint(run):
+        say(hint)
     if interrupted:
         raise click.exceptions.Exit(EXIT_INTERRUPTED)
     if samples and samples[-1].outcome is Outcome.ENGINE_LOST:
@@ -64,6 +66,19 @@ def finish(
             f"{writer.path}; see their reasons, end what else runs here, and measure again."
         )
     say(f"stored in {writer.path}; report it with: coldstart report {writer.path}")
+
+
+def _hint(run: StoredRun) -> str | None:
+    """What may have kept starts from succeeding: on the testbed, that nothing else can be reached from there."""
+    from coldstart.model.sample import Outcome  # noqa: PLC0415  --help need not pay for it
+
+    failed = sum(sample.outcome in {Outcome.EXITED, Outcome.NEVER_READY} for sample in run.samples)
+    if not failed or run.manifest.experiment.egress or run.manifest.engine.where == "user":
+        return None
+    return (
+        f"{failed} starts failed. Containers on the testbed reach no other network: if what was started needs one, "
+        "measure it with --egress."
+    )
 
 
 def _missing(experiment: Experiment, samples: tuple[Sample, ...]) -> int:

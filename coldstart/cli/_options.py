@@ -52,6 +52,12 @@ def container_options(function: Command) -> Command:
             click.option("--memory", metavar="SIZE", help="Memory limit, such as 512m."),
             click.option("--cpus", type=float, metavar="N", help="CPU limit, such as 0.5."),
             click.option("--cpuset-cpus", metavar="LIST", help="CPUs to run on, such as 0-1."),
+            click.option(
+                "--egress",
+                is_flag=True,
+                default=None,
+                help="A way out of the testbed, for an app that needs other networks.",
+            ),
         )
     ):
         function = option(function)

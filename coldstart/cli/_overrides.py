@@ -42,4 +42,5 @@ def parse_overrides(said: Mapping[str, Any]) -> Overrides:
         timeout_ns=None if timeout is None else parse_duration_ns(timeout),
         options=parse_container_options(said, container_command()),
         image=said.get("image"),
+        egress=said.get("egress"),
     )

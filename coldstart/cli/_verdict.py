@@ -20,7 +20,7 @@ SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
 _OF_MEASURING = (
     *("baseline", "candidate", "image", "baseline_runtime", "candidate_runtime", "ready", "platform", "timeout"),
     *("budget", "seed", "runtime", "workload", "variant", "tier", "network", "engine", "env", "env_file", "volume"),
-    *("device", "memory", "cpus", "cpuset_cpus", "command"),
+    *("device", "memory", "cpus", "cpuset_cpus", "egress", "command"),
 )
 
 

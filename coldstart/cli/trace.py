@@ -81,6 +81,7 @@ def _experiment(said: dict[str, Any]) -> Experiment:
             network=network,
             runs=1,
             options=options,
+            egress=bool(said["egress"]),
             workload=None if said["workload"] is None else (said["workload"],),
             variant=None if said["variant"] is None else (said["variant"],),
         )
@@ -97,6 +98,7 @@ def _experiment(said: dict[str, Any]) -> Experiment:
         runs=1,
         ready=ready,
         options=options,
+        egress=bool(said["egress"]),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -91,7 +92,10 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """The instruments of a run. ``blobs`` is ``None`` where the registry's log cannot be read."""
+    """The instruments of a run. ``blobs`` is ``None`` where the registry's log cannot be read.
+
+    ``way_out`` opens other networks to the containers, for the whole run.
+    """
 
     run_id: str
     engine: Engine
@@ -102,6 +106,7 @@ class Bench:
     timeout_ns: int
     options: ContainerOptions = field(default_factory=ContainerOptions)
     source_profile: str = "engine"
+    way_out: Callable[[], AbstractContextManager[object]] = nullcontext
 
     def subject(self, cell: Cell) -> Subject:
         """The cell's image and probe."""

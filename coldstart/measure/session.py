@@ -70,25 +70,26 @@ def measure(
     bench.engine.sweep()
     stage, record = Stage(bench, sides), _Record()
     longest_ns = 0
-    for block in blocks:
-        begin_ns = clock()
-        if deadline_ns is not None and begin_ns + longest_ns > deadline_ns:
-            return
-        reading = _sentinel(bench) if with_sentinel else None
-        for trial in (queue := _Queue(block)):
-            if stop() or record.engine_is_gone:
+    with bench.way_out():
+        for block in blocks:
+            begin_ns = clock()
+            if deadline_ns is not None and begin_ns + longest_ns > deadline_ns:
                 return
-            if record.is_hopeless(trial):
-                continue
-            announce(trial)
-            sample = stage.run(trial)
-            record.note(sample)
-            if reading is not None:
-                sample, reading = msgspec.structs.replace(sample, sentinel=reading), None
-            yield sample
-            if sample.outcome.is_requeued:
-                queue.try_again(trial)
-        longest_ns = max(longest_ns, clock() - begin_ns)
+            reading = _sentinel(bench) if with_sentinel else None
+            for trial in (queue := _Queue(block)):
+                if stop() or record.engine_is_gone:
+                    return
+                if record.is_hopeless(trial):
+                    continue
+                announce(trial)
+                sample = stage.run(trial)
+                record.note(sample)
+                if reading is not None:
+                    sample, reading = msgspec.structs.replace(sample, sentinel=reading), None
+                yield sample
+                if sample.outcome.is_requeued:
+                    queue.try_again(trial)
+            longest_ns = max(longest_ns, clock() - begin_ns)
 
 
 def _sentinel(bench: Bench) -> SentinelReading:

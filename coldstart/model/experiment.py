@@ -16,7 +16,8 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     discarded; ``image`` is set for an ad hoc run, whose workload and variant then name that image; ``ready`` of
     ``None`` means each workload's own probe; ``targets`` names files of the catalogue. ``folders`` are those of
     workloads that are not the catalogue's, by name; ``missing`` the pairs of a workload and a variant it does not have,
-    which have no cells.
+    which have no cells. With ``egress`` containers on the testbed have a way out to other networks while they are
+    measured.
     """
 
     name: str
@@ -34,5 +35,6 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     timeout_ns: int = 30_000_000_000
     targets: tuple[str, ...] = ()
     options: ContainerOptions = ContainerOptions()
+    egress: bool = False
     folders: dict[str, str] = {}
     missing: tuple[tuple[str, str], ...] = ()

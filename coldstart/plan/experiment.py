@@ -9,6 +9,7 @@ The format, with ``[options]`` and all but ``name``, ``runs`` and the first four
     timeout = "30s"             # for one start to become ready
     ready = "http:8080/"        # instead of each workload's own probe
     targets = ["article"]       # published claims to compare with
+    egress = true               # a way out of the testbed while measuring, for apps that need one; default: none
 
     [factors]                   # the cells are the full crossing of these
     runtime = ["runc", "crun"]
@@ -82,6 +83,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True):
     timeout: str = "30s"
     ready: str | None = None
     targets: tuple[str, ...] = ()
+    egress: bool = False
     options: _Options = _Options()
 
 
@@ -201,6 +203,7 @@ def _experiment(file: _File, where: str, base: Path) -> Experiment:
         ready=ready,
         timeout_ns=timeout_ns,
         targets=_targets(file.targets, where),
+        egress=file.egress,
         options=_options(file.options, f"{where}: options"),
     )
 

@@ -36,10 +36,11 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
     timeout_ns: int | None = None
     options: ContainerOptions | None = None
     image: str | None = None
+    egress: bool | None = None
 
 
 _FACTORS = ("engine", "runtime", "workload", "variant", "tier", "network")
-_PLAIN = ("runs", "warmup", "ready", "timeout_ns")
+_PLAIN = ("runs", "warmup", "ready", "timeout_ns", "egress")
 
 
 def narrow(experiment: Experiment, overrides: Overrides) -> Experiment:

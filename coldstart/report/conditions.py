@@ -12,6 +12,9 @@ from coldstart.units import format_bytes
 _PACKAGES = 10
 
 
+_WAY_OUT = "within the containers' reach (--egress): what a start fetches from there is in its time"
+
+
 def condition_sections(content: Content) -> tuple[Section, ...]:
     """Everything needed to judge and to repeat the figures."""
     manifest = content.manifest
@@ -48,6 +51,7 @@ def _engine(manifest: RunManifest) -> Section:
         ("registry", f"{_or_dash(registry.address)}, version {_or_dash(registry.version)}"),
         ("link", registry.link),
         ("registry's cache", registry.cache_state),
+        *((("other networks", _WAY_OUT),) if manifest.experiment.egress else ()),
     )
     runtimes = Table(
         caption="OCI runtimes, as registered with the engine.",

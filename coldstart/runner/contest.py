@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
+from coldstart.errors import UsageError
 from coldstart.images.bases import BaseSource
 from coldstart.measure.bench import Bench
 from coldstart.model.cell import CellPair, Side
@@ -78,8 +79,10 @@ def prepare_contest(
     """Check both against the place and one another, and make their images; a tier that one lacks is left out of both.
 
     Raises:
-        UsageError: their cells do not go together; and all that `prepare` raises.
+        UsageError: their cells do not go together, or only one has a way out; and all that `prepare` raises.
     """
+    if baseline.egress != candidate.egress:
+        raise UsageError("egress is said of one of the two only: what it costs would be taken for the candidate's.")
     ours = prepare(
         place,
         baseline,

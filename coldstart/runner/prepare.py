@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import msgspec
 
 from coldstart import __version__, engines, probes
 from coldstart.engines import fake
+from coldstart.engines.base import Capability
 from coldstart.errors import InvalidEnvironmentError, UsageError
 from coldstart.images.bases import BaseSource
 from coldstart.images.build import ensure_images
@@ -75,11 +77,12 @@ class Prepared:
             engine=place.engine,
             subjects={key: self._subject(image, workloads) for key, image in self.images.items()},
             sources=self.chosen.sources,
-            source_profile=self.chosen.profile,
             surroundings=place.surroundings,
             blobs=place.blobs,
             timeout_ns=experiment.timeout_ns,
             options=experiment.options,
+            source_profile=self.chosen.profile,
+            way_out=place.egress if experiment.egress else nullcontext,
         )
 
     def close(self) -> None:
@@ -131,6 +134,8 @@ def prepare(
         progress(note)
     experiment, images = _images(place, experiment, workloads, progress, bases, platform)
     experiment = _provable(place, experiment, images, progress, required=required_tiers)
+    if experiment.egress and Capability.PRIVATE not in place.engine.capabilities:
+        progress("--egress changes nothing here: containers have the network that your own engine gives them")
     instruments = choose(place.engine, source, progress) if chosen is None else chosen
     return Prepared(experiment=experiment, place=place, images=images, chosen=instruments)
 

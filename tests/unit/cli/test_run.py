@@ -641,3 +641,19 @@ def test_a_folder_that_takes_a_catalogue_workloads_name_is_refused(bench: Bench,
 def test_the_help_shows_where_the_containers_command_goes(bench: Bench) -> None:
     done = bench.run("--help")
     assert (done.code, "[EXPERIMENT] [-- COMMAND...]" in done.out) == (0, True)
+
+
+# --- a way out ---
+
+
+@pytest.mark.parametrize(("options", "hinted"), [((), True), (("--egress",), False)])
+def test_where_starts_failed_without_a_way_out_it_is_hinted_at(
+    bench: Bench, options: tuple[str, ...], hinted: bool
+) -> None:
+    done = bench.run("--image", "app:exits", "--ready", "http:8080/", *FAKE, "--tier", "warm", "-n", "1", *options)
+    assert ("measure it with --egress" in done.err) is hinted, done.err
+    assert (done.code, bench.experiment.egress) == (4, not hinted)
+
+
+def test_no_way_out_is_hinted_at_where_every_start_succeeded(bench: Bench) -> None:
+    assert "--egress" not in bench.run(*SMALL).err

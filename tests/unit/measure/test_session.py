@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from coldstart.engines.base import ContainerSpec
 from coldstart.errors import EngineError, EngineUnreachableError
 from coldstart.measure.session import HOPELESS, MAX_ATTEMPTS, measure
@@ -24,6 +27,20 @@ def test_every_trial_of_every_block_is_run_in_order(bed: Bed) -> None:
     schedule = blocks(bed)
     samples = list(measure(bed.bench(), schedule))
     assert [sample.trial for sample in samples] == [trial for block in schedule for trial in block]
+
+
+def test_the_way_out_is_open_from_before_the_first_start_until_after_the_last(bed: Bed) -> None:
+    seen: list[str] = []
+
+    @contextmanager
+    def way_out() -> Iterator[None]:
+        seen.append("open")
+        yield
+        seen.append("closed")
+
+    samples = measure(bed.bench(way_out=way_out), blocks(bed, count=1))
+    seen.extend(str(sample.outcome) for sample in samples)
+    assert seen == ["open", "ok", "ok", "closed"]
 
 
 def test_a_spoilt_trial_is_run_again_at_the_end_of_its_block(bed: Bed) -> None:

@@ -34,6 +34,7 @@ warmup = 2
 timeout = "1m30s"
 ready = "http:8080/health"
 targets = ["article"]
+egress = true
 
 [factors]
 engine = ["docker", "podman"]
@@ -99,6 +100,7 @@ def test_every_key_is_understood() -> None:
         ready=ProbeSpec(kind="http", port=8080, argument="/health"),
         timeout_ns=90_000_000_000,
         targets=("article",),
+        egress=True,
         options=ContainerOptions(
             env=("A=1", "EMPTY="),
             volumes=("/a:/b:ro",),

@@ -32,6 +32,7 @@ def test_nothing_said_changes_nothing() -> None:
         ("warmup", 0),
         ("ready", HTTP),
         ("timeout_ns", 1),
+        ("egress", True),
     ],
 )
 def test_what_is_said_replaces_the_experiments_own(field: str, value: object) -> None:

@@ -287,3 +287,14 @@ def test_several_runs_stand_in_one_report_with_figures_of_their_own(
 def test_cells_of_hundreds_are_all_in_the_table() -> None:
     rows = [tidy.row(make_cell(variant=f"v{index}", tier=Tier.WARM), e2e_ns=MS * (index + 1)) for index in range(300)]
     assert len(tables(report(rows), "cells")[0].rows) == 300
+
+
+def test_a_way_out_while_measuring_is_named_among_the_conditions() -> None:
+    def items(**fields: Any) -> dict[str, str]:
+        (facts,) = (
+            block for block in section(report([tidy.row()], **fields), "engine").blocks if isinstance(block, Facts)
+        )
+        return dict(facts.items)
+
+    assert items(experiment=make_experiment(egress=True))["other networks"].startswith("within the containers' reach")
+    assert "other networks" not in items()

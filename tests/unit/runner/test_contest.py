@@ -40,6 +40,11 @@ def test_both_sides_are_measured_on_the_same_instruments() -> None:
     assert sides[Side.CANDIDATE].engine is bench.engine
 
 
+def test_a_way_out_for_one_side_only_is_refused() -> None:
+    with pytest.raises(UsageError, match="egress is said of one of the two only"):
+        contest({"egress": True}, {"variant": ("scratch",)})
+
+
 def test_each_side_has_its_own_images_and_options() -> None:
     options = ContainerOptions(env=("A=1",))
     made = contest(candidate={"variant": ("scratch",), "options": options, "timeout_ns": 5})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -373,3 +374,23 @@ def test_a_variant_that_a_workload_lacks_is_left_out_by_name(tmp_path: Path) -> 
     assert said[:2] == told
     assert list(manifest_of(one).notes[-2:]) == told
     assert set(one.images) == {("app", "slim"), ("hello", "alpine")}
+
+
+# --- a way out ---
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_containers_have_a_way_out_if_it_was_asked_for(asked: bool) -> None:
+    place = make_place(egress=lambda: nullcontext("out"))
+    with prepared(make_fake_experiment(egress=asked), place).bench("r").way_out() as what:
+        assert what == ("out" if asked else None)
+
+
+@pytest.mark.parametrize("private", [True, False])
+def test_on_a_users_own_engine_it_is_told_that_a_way_out_changes_nothing(private: bool) -> None:
+    engine = FakeEngine()
+    told: list[str] = []
+    if not private:
+        engine.capabilities -= {Capability.PRIVATE}
+    prepare(make_place(engine), make_fake_experiment(egress=True), told.append)
+    assert any("--egress changes nothing here" in text for text in told) is not private
