@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from coldstart.cli.report import command
 from coldstart.errors import MissingExtraError, UsageError
+from coldstart.report.pdf import load_printer
 from tests.unit.factories import RUN_ID, make_cell, make_manifest, make_samples
 
 
@@ -56,7 +57,12 @@ def test_no_run_at_all_is_a_usage_error(tmp_path: Path) -> None:
         invoke("--results", tmp_path)
 
 
+@pytest.mark.browser
 def test_a_pdf_stands_beside_the_page_and_is_the_same_bytes_each_time(results: Path, tmp_path: Path) -> None:
+    try:
+        load_printer()
+    except UsageError as error:
+        pytest.skip(str(error))
     pdfs = []
     for folder in ("a", "b"):
         done = invoke(RUN_ID, "--results", results, "-o", tmp_path / folder, "--pdf")
