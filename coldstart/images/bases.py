@@ -17,6 +17,7 @@ from coldstart.images.workspace import put_in_place, work_folder
 from coldstart.model.image import Provenance
 
 TAG_PREFIX = "coldstart-base/"
+_ARCHIVE = "image.tar"
 
 _RECIPES: dict[str, Recipe] = {
     "golang": debian.GOLANG,
@@ -64,7 +65,7 @@ def argument_of(name: str) -> str:
 
 
 class Base(msgspec.Struct, frozen=True, kw_only=True):
-    """A base at hand: its record and its docker archive."""
+    """A base: its record and its docker archive, which is not there if only images made of it came here (`adopt`)."""
 
     record: BaseRecord
     archive: Path
@@ -76,17 +77,47 @@ class Base(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def cached(cache: Path, name: str, platform: str, source: BaseSource) -> Base | None:
-    """The base if it was made before: ``auto`` takes what is there, upstream's first, so that runs stay alike."""
+    """The base if it is known: ``auto`` takes what is there, upstream's first, so that runs stay alike."""
     for origin in _origins(source):
         folder = _folder(cache, name, platform, origin)
-        archive = folder / "image.tar"
-        if archive.is_file():
-            try:
-                record = msgspec.json.decode((folder / "base.json").read_bytes(), type=BaseRecord)
-            except (OSError, msgspec.MsgspecError):
-                continue  # a cache is made again, not trusted
-            return Base(record=record, archive=archive)
+        try:
+            record = msgspec.json.decode((folder / "base.json").read_bytes(), type=BaseRecord)
+        except (OSError, msgspec.MsgspecError):
+            continue  # a cache is made again, not trusted
+        return Base(record=record, archive=folder / _ARCHIVE)
     return None
+
+
+def adopt(cache: Path, record: BaseRecord) -> Base:
+    """Make a base known that images from another machine were made of, instead of another by the same recipe.
+
+    Its archive stays there: it is made here should something be built on it.
+
+    Raises:
+        StorageError: the cache cannot be written.
+    """
+    origin = origin_of(record)
+    base = Base(record=record, archive=_folder(cache, record.name, record.platform, origin) / _ARCHIVE)
+    if cached(cache, record.name, record.platform, origin) != base:
+        folder = base.archive.parent
+        with work_folder(cache) as work:
+            made = work / "made"
+            made.mkdir()
+            (made / "base.json").write_bytes(msgspec.json.encode(record))
+            if folder.exists():
+                folder.rename(work / "replaced")
+            put_in_place(made, folder)
+    return base
+
+
+def origin_of(record: BaseRecord) -> BaseSource:
+    """Where a base came from: upstream or packages."""
+    return BaseSource(record.tag.rpartition(":")[2])
+
+
+def folder_name(record: BaseRecord) -> str:
+    """What the folder of such a base is called here; another machine's is called so if its recipe is ours."""
+    return _folder(Path(), record.name, record.platform, origin_of(record)).name
 
 
 def ensure_bases(
@@ -104,7 +135,7 @@ def ensure_bases(
 def ensure_base(cache: Path, name: str, platform: str, source: BaseSource, progress: Progress) -> Base:
     """The base, from the cache or made now; ``auto`` falls back to packages where upstream does not deliver."""
     found = cached(cache, name, platform, source)
-    if found is not None:
+    if found is not None and found.archive.is_file():
         return found
     published = upstream.UPSTREAM[name]
     if source is BaseSource.UPSTREAM:
@@ -124,7 +155,7 @@ def _make(cache: Path, name: str, platform: str, origin: BaseSource, progress: P
     with work_folder(cache) as work:
         made = work / "made"
         made.mkdir()
-        archive = made / "image.tar"
+        archive = made / _ARCHIVE
         tag = f"{TAG_PREFIX}{name}:{origin}"
         if origin is BaseSource.UPSTREAM:
             provenance = upstream.fetch(upstream.UPSTREAM[name], archive, tag=tag, platform=platform)
@@ -145,8 +176,9 @@ def _make(cache: Path, name: str, platform: str, origin: BaseSource, progress: P
             python=version,
         )
         (made / "base.json").write_bytes(msgspec.json.encode(record))
-        if folder.exists() and cached(cache, name, platform, origin) is None:
-            folder.rename(work / "damaged")
+        there = cached(cache, name, platform, origin)
+        if folder.exists() and (there is None or not there.archive.is_file()):
+            folder.rename(work / "incomplete")
         put_in_place(made, folder)
     base = cached(cache, name, platform, origin)
     assert base is not None

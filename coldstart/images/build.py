@@ -130,7 +130,7 @@ def _build(
     wheels: Sequence[Path],
 ) -> Image:
     """Build, deliver and record one image."""
-    repository = f"{_NAMESPACE}/{workload.name}"
+    repository = repository_of(workload.name)
     provenance = tuple(base.record.provenance for base in bases)
     names = (workload.name, variant)
     registry = host.registry
@@ -153,9 +153,22 @@ def _build(
         if pushed is None:
             raise ImageBuildError(f"{tag} was pushed, and the registry does not have it. Is its disk full?")
         image = pushed
-    key = content_key(workload, workload.variant(variant), bases, platform)
-    write_atomically(_record_path(host, key), msgspec.json.format(msgspec.json.encode(image)))
+    record(host, content_key(workload, workload.variant(variant), bases, platform), image)
     return image
+
+
+def record(host: ImageHost, key: str, image: Image) -> None:
+    """Remember that ``image`` is what the content key stands for.
+
+    Raises:
+        StorageError: the cache cannot be written.
+    """
+    write_atomically(_record_path(host, key), msgspec.json.format(msgspec.json.encode(image)))
+
+
+def repository_of(workload: str) -> str:
+    """Where the registry keeps a catalogue workload's images."""
+    return f"{_NAMESPACE}/{workload}"
 
 
 def _recorded(host: ImageHost, key: str) -> Image | None:
@@ -169,7 +182,7 @@ def _in_registry(registry: Registry, image: Image) -> Image | None:
     """The image if the registry still has it, under the address it has today."""
     if image.digest is None:
         return None
-    repository = f"{_NAMESPACE}/{image.workload}"
+    repository = repository_of(image.workload)
     if registry.manifest(repository, image.digest) is None:
         return None
     return msgspec.structs.replace(image, reference=f"{registry.address}/{repository}@{image.digest}")

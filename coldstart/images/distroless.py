@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from coldstart.images import platforms, processes
+from coldstart.images.apt import own_apt
 from coldstart.images.debian import sources
 from coldstart.images.layers import LayerWriter, new_layer, plain_name, split
 from coldstart.images.python import version_in
@@ -98,33 +99,9 @@ def _download(work: Path, platform: str, more: tuple[str, ...]) -> dict[str, Pat
     ``more`` come with all they depend on.
     """
     architecture = platforms.debian_architecture(platform)
-    root, debs = work / "apt", work / "debs"
-    for folder in (root / "lists" / "partial", root / "cache" / "archives" / "partial", debs):
-        folder.mkdir(parents=True)
-    (root / "status").write_text(
-        "".join(
-            f"Package: {name}\nStatus: install ok installed\nVersion: 999\nArchitecture: {architecture}\n\n"
-            for name in _INSTALLERS
-        )
-    )
-    (root / "sources.list").write_text("".join(f"{line}\n" for line in sources(architecture).lines))
-    configuration = root / "apt.conf"
-    configuration.write_text(
-        f'Dir::State "{root}";\n'
-        f'Dir::State::Lists "{root}/lists";\n'
-        f'Dir::State::status "{root}/status";\n'
-        f'Dir::Cache "{root}/cache";\n'
-        f'Dir::Etc::sourcelist "{root}/sources.list";\n'
-        'Dir::Etc::sourceparts "-";\n'
-        'Dir::Etc::preferences "-";\n'
-        'Dir::Etc::preferencesparts "-";\n'
-        f'APT::Architecture "{architecture}";\n'
-        f'APT::Architectures {{ "{architecture}"; }};\n'
-        'APT::Sandbox::User "root";\n'  # our folders are closed to _apt
-        "#clear APT::Update::Post-Invoke;\n"  # hosts that are containers clean their own cache there
-        'Acquire::Languages "none";\n'
-    )
-    apt = ["apt-get", "-c", str(configuration), "-q"]
+    debs = work / "debs"
+    debs.mkdir()
+    apt = own_apt(work / "apt", sources(architecture).lines, architecture, installed=_INSTALLERS)
     processes.run([*apt, "update"])
     closure = processes.run([*apt, "install", "--simulate", "--no-install-recommends", *more]) if more else ""
     wanted = dict.fromkeys((*_PACKAGES, *to_install(closure), _CERTIFICATES))

@@ -60,6 +60,18 @@ def debian_architecture(platform: str) -> str:
     return _name(platform, 0, "Debian")
 
 
+def of_debian(architecture: str) -> str:
+    """The platform that Debian calls ``architecture``.
+
+    Raises:
+        ImageBuildError: none we know.
+    """
+    for platform, names in _NAMES.items():
+        if names[0] == architecture:
+            return platform
+    raise ImageBuildError(f"no platform is known for Debian's {architecture}.")
+
+
 def alpine_architecture(platform: str) -> str:
     """Alpine's name for ``platform``.
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from coldstart.images import processes
+from coldstart.kit import debs, wheels
 from coldstart.testbed import executables
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,7 +45,30 @@ def test_every_script_can_be_run_and_parses(script: Path) -> None:
 
 def test_setup_refuses_what_it_does_not_know() -> None:
     done = subprocess.run([str(ROOT / "scripts" / "setup"), "--fast"], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (2, "usage: scripts/setup [--dev]\n")
+    assert (done.returncode, done.stderr) == (2, "usage: scripts/setup [--dev | --kit FILE]\n")
+
+
+def test_a_kit_has_every_package_that_setup_installs() -> None:
+    browser = {"chromium"}  # the tests', which a board does not run
+    assert set(debs.PACKAGES) == {*packages().values(), "debian-archive-keyring"} - browser
+
+
+def test_a_kit_has_what_an_editable_install_builds_with() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert set(project["build-system"]["requires"]) <= set(wheels.BUILD_REQUIREMENTS)
+
+
+def test_setup_refuses_what_is_no_kit_before_anything_changes(tmp_path: Path) -> None:
+    (tmp_path / "kit.tar").write_bytes(b"no kit")
+    setup = [str(ROOT / "scripts" / "setup"), "--kit", "kit.tar"]
+    done = subprocess.run(setup, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f"setup: {tmp_path}/kit.tar: is no file of `coldstart images save`" in done.stderr
+
+
+def test_a_kit_is_read_with_pythons_own_library_alone() -> None:
+    script = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import coldstart.kit.board"
+    subprocess.run([sys.executable, "-I", "-S", "-c", script], check=True)
 
 
 def test_ci_calls_the_readmes_test_command_and_requires_the_engine() -> None:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from coldstart.cli import images as module
-from coldstart.errors import InputFileError, TestbedError, UnknownNameError
+from coldstart.errors import InputFileError, TestbedError, UnknownNameError, UsageError
 from coldstart.images import build, host
 from coldstart.images.catalogue import catalogue
+from coldstart.kit import board, debs, wheels
+from coldstart.kit import images as kit_images
+from coldstart.kit.bundle import Target, read_manifest
+from coldstart.kit.images import Records, SavedImage
 from coldstart.model.image import Image, Layer, Provenance
+from coldstart.runner import place
 
 ALPINE = Image(
     workload="hello",
@@ -31,7 +38,7 @@ ALPINE = Image(
 @pytest.fixture
 def listed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A place where hello/alpine is built and hello/scratch is not."""
-    place = host.ImageHost(docker_socket="unix:///x", registry_address="r", registry_netns=None, cache=tmp_path)
+    there = host.ImageHost(docker_socket="unix:///x", registry_address="r", registry_netns=None, cache=tmp_path)
 
     class Client:
         def __init__(self, _: str) -> None:
@@ -43,7 +50,7 @@ def listed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         def __exit__(self, *_: object) -> None:
             """Nothing to close."""
 
-    monkeypatch.setattr(module, "_present_host", lambda: place)
+    monkeypatch.setattr(module, "_present_host", lambda: there)
     monkeypatch.setattr(host, "engine_client", Client)
     monkeypatch.setattr(host, "platform_of", lambda _: "linux/amd64")
     monkeypatch.setattr(
@@ -100,3 +107,98 @@ def test_a_users_own_engine_is_looked_at_where_there_is_no_testbed(monkeypatch: 
 def test_a_folder_without_a_workload_is_told_before_any_engine_is_asked(tmp_path: Path) -> None:
     with pytest.raises(InputFileError, match=r"app/workload\.toml: cannot be read"):
         CliRunner().invoke(module.command, ["build", "--workload", f"{tmp_path}/app"], catch_exceptions=False)
+
+
+class Downloads:
+    """A board of the host's kind, and downloads that write a file each."""
+
+    def __init__(self) -> None:
+        self.wanted: list[tuple[str, str]] = []
+
+    def wheels(self, folder: Path, platform: str, release: str, _: object) -> None:
+        self.wanted.append((platform, release))
+        folder.mkdir()
+        (folder / "a.whl").touch()
+
+    def debs(self, folder: Path, _work: Path, target: Target, _: object) -> None:
+        self.wanted.append((target.architecture, target.release))
+        folder.mkdir()
+        for name in ("a.deb", "Packages"):
+            (folder / name).touch()
+
+
+@pytest.fixture
+def downloads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Downloads:
+    downloads = Downloads()
+    monkeypatch.setenv("COLDSTART_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(board, "this_board", lambda: Target(architecture="amd64", release="bookworm", python="3.11"))
+    monkeypatch.setattr(wheels, "download", downloads.wheels)
+    monkeypatch.setattr(debs, "download", downloads.debs)
+    monkeypatch.setattr(module, "_save_built", lambda *_: Records((SavedImage(key="k", image=ALPINE),), ()))
+    return downloads
+
+
+def _save(*words: object) -> Result:
+    return CliRunner().invoke(module.command, ["save", *map(str, words)])
+
+
+@pytest.mark.usefixtures("downloads")
+def test_saved_images_are_a_bundle_for_the_platform_they_were_built_for(tmp_path: Path) -> None:
+    done = _save(tmp_path / "images.tar")
+    assert read_manifest(tmp_path / "images.tar").platform == "linux/amd64"
+    assert done.stderr.splitlines()[-1] == f"{tmp_path}/images.tar: 1 images for linux/amd64; 0 B"
+
+
+def test_a_kit_is_for_this_machines_kind_unless_another_is_named(tmp_path: Path, downloads: Downloads) -> None:
+    done = _save("--kit", tmp_path / "kit.tar")
+    assert downloads.wanted == [("linux/amd64", "bookworm"), ("amd64", "bookworm")]
+    assert "1 images, 1 wheels, 1 Debian packages for linux/amd64, Debian bookworm" in done.stderr
+
+
+def test_a_kit_for_another_platform_has_no_images_and_says_who_saves_them(tmp_path: Path, downloads: Downloads) -> None:
+    done = _save("--kit", tmp_path / "kit.tar", "--platform", "linux/arm64", "--release", "trixie")
+    manifest = read_manifest(tmp_path / "kit.tar")
+    assert downloads.wanted == [("linux/arm64", "trixie"), ("arm64", "trixie")]
+    assert (manifest.images, manifest.target) == ((), Target(architecture="arm64", release="trixie", python="3.13"))
+    assert "no images: none for linux/arm64 can be built here" in done.stderr
+
+
+@pytest.mark.usefixtures("downloads")
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        ((), "name one file"),
+        (("i.tar", "--kit", "k.tar"), "name one file"),
+        (("i.tar", "--platform", "linux/arm64"), "belong to --kit"),
+        (("nowhere/i.tar",), "there is no folder nowhere"),
+        (("--kit", "k.tar", "--release", "buster"), "unknown release 'buster'"),
+        (("--kit", "k.tar", "--platform", "arm64"), "unknown platform 'arm64'"),
+    ],
+)
+def test_what_cannot_be_saved_is_told_before_anything_is_made(
+    words: tuple[str, ...], what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = _save(*words)
+    assert isinstance(done.exception, UsageError)
+    assert what in str(done.exception)
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".tar"] == []
+
+
+def test_a_damaged_file_is_refused_before_a_testbed_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLDSTART_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(place, "open_place", lambda *_, **__: pytest.fail("started"))
+    (tmp_path / "i.tar").write_bytes(b"images")
+    done = CliRunner().invoke(module.command, ["load", str(tmp_path / "i.tar")])
+    assert isinstance(done.exception, InputFileError)
+
+
+def test_loaded_images_are_shown_with_their_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = host.ImageHost(docker_socket="unix:///x", registry_address="r", registry_netns=None, cache=tmp_path)
+    monkeypatch.setenv("COLDSTART_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(place, "open_place", lambda *_, **__: nullcontext(SimpleNamespace(image_host=there)))
+    monkeypatch.setattr(kit_images, "read_images", lambda *_: Records((), ()))
+    monkeypatch.setattr(kit_images, "load_images", lambda *_: (ALPINE,))
+    done = CliRunner().invoke(module.command, ["load", str(tmp_path / "i.tar")])
+    assert "hello/alpine" in done.stdout
+    assert "13.1 MB" in done.stdout

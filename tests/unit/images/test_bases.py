@@ -9,7 +9,7 @@ import pytest
 from coldstart.errors import ImageBuildError
 from coldstart.images import bases, upstream
 from coldstart.images.archive import write_archive
-from coldstart.images.bases import Base, BaseSource, cached, ensure_base, ensure_bases
+from coldstart.images.bases import Base, BaseRecord, BaseSource, adopt, cached, ensure_base, ensure_bases, folder_name
 from coldstart.images.layers import new_layer
 from coldstart.images.recipe import Parts, Progress, Recipe
 from coldstart.model.image import Provenance
@@ -147,3 +147,48 @@ def test_upstreams_image_for_another_platform_is_refused(tmp_path: Path, kitchen
 def test_a_base_named_twice_is_made_once(tmp_path: Path, kitchen: Kitchen) -> None:
     made = ensure_bases(tmp_path, ["slim", "slim"], PLATFORM, BaseSource.PACKAGES, lambda _: None)
     assert (list(made), kitchen.made) == (["slim"], ["packages"])
+
+
+def _adopted(cache: Path, image_id: str = "sha256:1", origin: str = "packages") -> Base:
+    record = BaseRecord(
+        name="slim",
+        tag=f"coldstart-base/slim:{origin}",
+        image_id=image_id,
+        platform=PLATFORM,
+        provenance=Provenance(what="slim", source="another machine"),
+    )
+    return adopt(cache, record)
+
+
+def test_an_adopted_base_is_known_without_an_archive(tmp_path: Path) -> None:
+    base = _adopted(tmp_path)
+    assert cached(tmp_path, "slim", PLATFORM, BaseSource.AUTO) == base
+    assert not base.archive.exists()
+
+
+def test_a_base_without_its_archive_is_made_when_something_is_to_be_built_on_it(
+    tmp_path: Path, kitchen: Kitchen
+) -> None:
+    _adopted(tmp_path)
+    assert _slim(tmp_path, BaseSource.PACKAGES).archive.is_file()
+    assert kitchen.made == ["packages"]
+
+
+def test_an_adopted_base_takes_the_place_of_another_by_the_same_recipe(tmp_path: Path) -> None:
+    _adopted(tmp_path, "sha256:old").archive.touch()
+    new = _adopted(tmp_path, "sha256:new")
+    assert cached(tmp_path, "slim", PLATFORM, BaseSource.PACKAGES) == new
+    assert not new.archive.exists()
+
+
+def test_adopting_a_base_that_is_here_keeps_its_archive(tmp_path: Path) -> None:
+    base = _adopted(tmp_path)
+    base.archive.touch()
+    assert _adopted(tmp_path) == base
+    assert base.archive.exists()
+
+
+def test_a_base_is_called_as_its_recipe_and_source_are(tmp_path: Path) -> None:
+    names = {folder_name(_adopted(tmp_path, image_id).record) for image_id in ("sha256:a", "sha256:b")}
+    assert len(names) == 1
+    assert folder_name(_adopted(tmp_path, origin="upstream").record) not in names

@@ -59,3 +59,12 @@ def test_wheels_name_the_kernels_machine() -> None:
 def test_a_platform_without_wheels_is_refused() -> None:
     with pytest.raises(ImageBuildError, match="no wheels for linux/mips64le"):
         platforms.python_machine("linux/mips64le")
+
+
+def test_debians_names_lead_back_to_platforms() -> None:
+    assert platforms.of_debian("armhf") == "linux/arm/v7"
+
+
+def test_an_architecture_of_debians_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(ImageBuildError, match="hurd-i386"):
+        platforms.of_debian("hurd-i386")
