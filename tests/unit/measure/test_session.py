@@ -38,7 +38,8 @@ def test_the_way_out_is_open_from_before_the_first_start_until_after_the_last(be
         yield
         seen.append("closed")
 
-    samples = measure(bed.bench(way_out=way_out), blocks(bed, count=1))
+    schedule = blocks(bed, count=1)
+    samples = measure(bed.bench(way_out=way_out), schedule)
     seen.extend(str(sample.outcome) for sample in samples)
     assert seen == ["open", "ok", "ok", "closed"]
 
