@@ -79,7 +79,7 @@ def command(experiment: str | None, repeat: str | None, **said: Any) -> None:
       coldstart run tiers -n 6 --runtime crun                    a part of it, quickly
       coldstart run --image nginx:1.27 --ready http:80/ --runtime runc,crun -n 20
       coldstart run --image ./job.tar --ready exit -- /job --once
-      coldstart run --from results/reference/20261125T022903Z-article-e421 -n 6 --tier warm
+      coldstart run --from results/reference/20261125T095706Z-article-74bc -n 6 --tier warm
     """  # noqa: D301  click's own mark for lines that are not to be wrapped
     from coldstart.cli._finish import finish  # noqa: PLC0415  --help need not pay for it
     from coldstart.cli._view import open_view  # noqa: PLC0415

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -23,11 +24,12 @@ from coldstart.measure.cold import unprovable
 from coldstart.model.cell import Cell, Network, Tier
 from coldstart.model.experiment import Experiment
 from coldstart.model.image import Image
-from coldstart.model.run import SCHEMA_VERSION, RunManifest
+from coldstart.model.run import SCHEMA_VERSION, RegistryFacts, RunManifest
 from coldstart.plan.overrides import with_image
 from coldstart.plan.schedule import cells, check_levels, missing_variants
 from coldstart.runner.place import Place
 from coldstart.runner.sources import AUTO, Chosen, choose
+from coldstart.testbed.config import LOCAL_LINK
 from coldstart.testbed.host import host_facts
 
 Progress = Callable[[str], None]
@@ -51,6 +53,7 @@ class Prepared:
     def manifest(self, *, run_id: str, seed: int, started_at: dt.datetime, argv: Sequence[str]) -> RunManifest:
         """What the run directory begins with; it names the runtimes and images that are used, and no others."""
         place, experiment = self.place, self.experiment
+        registry, images = _without_address(place.registry, tuple(self.images.values()))
         return RunManifest(
             schema_version=SCHEMA_VERSION,
             coldstart_version=__version__,
@@ -62,8 +65,8 @@ class Prepared:
             host=host_facts(place.storage),
             engine=place.engine.facts(),
             runtimes=tuple(facts for facts in place.engine.runtimes() if facts.name in experiment.runtime),
-            images=tuple(self.images.values()),
-            registry=place.registry,
+            images=images,
+            registry=registry,
             sources=tuple(source.facts for source in self.chosen.sources),
             notes=(*place.notes, *_left_out(experiment)),
         )
@@ -138,6 +141,18 @@ def prepare(
         progress("--egress changes nothing here: containers have the network that your own engine gives them")
     instruments = choose(place.engine, source, progress) if chosen is None else chosen
     return Prepared(experiment=experiment, place=place, images=images, chosen=instruments)
+
+
+def _without_address(registry: RegistryFacts, images: tuple[Image, ...]) -> tuple[RegistryFacts, tuple[Image, ...]]:
+    """What is stored of an external registry: a hash for its address, which is one of the user's own network."""
+    address = registry.address
+    if address is None or registry.link == LOCAL_LINK:
+        return registry, images
+    name = f"registry-{hashlib.sha256(address.encode()).hexdigest()[:8]}"
+    return msgspec.structs.replace(registry, address=name), tuple(
+        msgspec.structs.replace(image, reference=image.reference.replace(f"{address}/", f"{name}/", 1))
+        for image in images
+    )
 
 
 def differences(begun: RunManifest, now: RunManifest) -> tuple[str, ...]:

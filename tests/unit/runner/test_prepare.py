@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -394,3 +395,18 @@ def test_on_a_users_own_engine_it_is_told_that_a_way_out_changes_nothing(private
         engine.capabilities -= {Capability.PRIVATE}
     prepare(make_place(engine), make_fake_experiment(egress=True), told.append)
     assert any("--egress changes nothing here" in text for text in told) is not private
+
+
+# --- what is not told ---
+
+
+@pytest.mark.parametrize(
+    ("link", "address"), [("another machine's", "registry-73b07cc3"), ("local link", "198.18.0.2:5000")]
+)
+def test_of_a_registry_elsewhere_a_hash_is_stored_in_place_of_its_address(link: str, address: str) -> None:
+    facts = RegistryFacts(address="198.18.0.2:5000", version=None, link=link, cache_state="unknown")
+    one = prepared(place=make_place(registry=facts))
+    image = make_image(reference="198.18.0.2:5000/coldstart/hello@sha256:1")
+    manifest = manifest_of(replace(one, images={("hello", "alpine"): image}))
+    assert manifest.registry.address == address
+    assert [stored.reference for stored in manifest.images] == [f"{address}/coldstart/hello@sha256:1"]
