@@ -40,7 +40,11 @@ class CellAgreement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Repetition(msgspec.Struct, frozen=True, kw_only=True):
-    """A run against the one it repeats; ``differences`` are what else is not the same, in words."""
+    """A run against the one it repeats; ``differences`` are what else is not the same, in words.
+
+    ``not_started`` counts the first run's cells that were not started this time: nobody asked for them, or they cannot
+    be had here.
+    """
 
     then_run_id: str
     now_run_id: str
@@ -48,15 +52,17 @@ class Repetition(msgspec.Struct, frozen=True, kw_only=True):
     now_host: str
     differences: tuple[str, ...]
     cells: tuple[CellAgreement, ...]
+    not_started: int = 0
     paired: bool = False
 
 
 def repetition(then: RunManifest, then_frame: pd.DataFrame, now: RunManifest, now_frame: pd.DataFrame) -> Repetition:
-    """Hold a run against the one it repeats: every cell that the first one timed, or the second one.
+    """Hold a run against the one it repeats: every cell that was started again and that either of them timed.
 
     Both frames must be drawn from one source (`coldstart.store.frames.tidy` with a common profile).
     """
     first, second = (dict(frames.by_cell(frames.timed(frame))) for frame in (then_frame, now_frame))
+    started = {cell for cell, _ in frames.by_cell(now_frame)}
     images = {(image.workload, image.variant): image.image_id for image in then.images}
     here = {(image.workload, image.variant): image.image_id for image in now.images}
     other_images = {key for key, image_id in here.items() if images.get(key, image_id) != image_id}
@@ -69,7 +75,9 @@ def repetition(then: RunManifest, then_frame: pd.DataFrame, now: RunManifest, no
         cells=tuple(
             _agreement(cell, first.get(cell), second.get(cell), other_image=cell.image_key in other_images)
             for cell in dict.fromkeys((*first, *second))
+            if cell in started
         ),
+        not_started=len(first.keys() - started),
     )
 
 

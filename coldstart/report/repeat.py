@@ -38,6 +38,8 @@ def repetition_section(found: Repetition) -> Section:
             "within one run, and few starts agree easily."
         )
     ]
+    if found.not_started:
+        notes.append(Paragraph(f"{found.not_started} of its cells were not started this time, and are not shown."))
     if found.differences:
         notes.append(Paragraph("Not as it was: " + "; ".join(found.differences) + "."))
     return Section(anchor="repetition", title=f"Repetition of {found.then_run_id}", blocks=(table, *notes))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from coldstart.analyse.repeat import Agreement, CellAgreement, Repetition, repetition
-from coldstart.model.cell import Cell
+from coldstart.analyse.repeat import Agreement, Repetition, repetition
 from coldstart.model.run import RunManifest
 from tests.unit import tidy
 from tests.unit.factories import MS, make_cell, make_image, make_manifest
@@ -20,12 +19,6 @@ def repeated(factor: float, *, now: RunManifest | None = None, n: int = 6) -> Re
     times = [factor * value for value in TIMES_MS[:n]]
     first, second = tidy.frame(tidy.starts(CELL, *TIMES_MS)), tidy.frame(tidy.starts(CELL, *times))
     return repetition(make_manifest(), first, now or make_manifest(), second)
-
-
-def of_cells(first: Cell, second: Cell) -> dict[Cell, CellAgreement]:
-    """Each run with a cell of its own."""
-    frames = [tidy.frame(tidy.starts(cell, *TIMES_MS)) for cell in (first, second)]
-    return {line.cell: line for line in repetition(make_manifest(), frames[0], make_manifest(), frames[1]).cells}
 
 
 @pytest.mark.parametrize(
@@ -52,11 +45,20 @@ def test_too_few_starts_for_an_interval_decide_nothing() -> None:
 
 def test_a_cell_that_only_one_run_timed_is_not_comparable_and_says_which() -> None:
     other = make_cell(variant="scratch")
-    lines = of_cells(CELL, other)
-    assert {cell: (line.agreement, line.reason) for cell, line in lines.items()} == {
+    first = tidy.frame(tidy.starts(CELL, *TIMES_MS))
+    second = tidy.frame([tidy.failed(CELL), *tidy.starts(other, *TIMES_MS)])
+    lines = repetition(make_manifest(), first, make_manifest(), second).cells
+    assert {line.cell: (line.agreement, line.reason) for line in lines} == {
         CELL: (Agreement.NOT_COMPARABLE, "not timed here"),
         other: (Agreement.NOT_COMPARABLE, "not timed then"),
     }
+
+
+def test_cells_that_were_not_started_again_are_counted_only() -> None:
+    first = tidy.frame([*tidy.starts(CELL, *TIMES_MS), *tidy.starts(make_cell(variant="scratch"), *TIMES_MS)])
+    second = tidy.frame(tidy.starts(CELL, *TIMES_MS))
+    found = repetition(make_manifest(), first, make_manifest(), second)
+    assert ([line.cell for line in found.cells], found.not_started) == ([CELL], 1)
 
 
 def test_another_image_under_the_same_name_is_not_comparable_but_its_ratio_is_told() -> None:

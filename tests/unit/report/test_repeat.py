@@ -48,5 +48,10 @@ def test_where_nothing_differs_nothing_is_named() -> None:
 
 def test_a_cell_without_a_ratio_says_why() -> None:
     frame = tidy.frame(tidy.starts(make_cell(), 100))
-    whole = repetition(make_manifest(), frame, make_manifest(), frame.iloc[:0])
-    assert "not comparable: not timed here" in text(whole)
+    failed = tidy.frame([tidy.failed(make_cell())])
+    assert "not comparable: not timed here" in text(repetition(make_manifest(), frame, make_manifest(), failed))
+
+
+def test_cells_that_were_not_started_this_time_are_counted() -> None:
+    assert "3 of its cells were not started this time, and are not shown." in text(found(not_started=3))
+    assert "not started" not in text(found())
