@@ -31,6 +31,7 @@ _WORKLOAD, _VARIANT = "hello", "alpine"
 @click.command(cls=PassThrough)
 @click.option("--image", metavar="REF", help="Start this image: a name, an archive, or a registry's reference.")
 @click.option("--ready", metavar="PROBE", help="When it is ready: http:PORT/PATH, tcp:PORT, log:TEXT or exit.")
+@click.option("--platform", metavar="OS/ARCH", help="Which platform of --image.  [default: the engine's]")
 @click.option("--workload", metavar="NAME", help=f"Of the catalogue, or a folder.  [default: {_WORKLOAD}]")
 @click.option("--variant", metavar="NAME", help=f"Of the workload.  [default: {_VARIANT}]")
 @click.option("--runtime", default="runc", show_default=True, metavar="NAME", help="The OCI runtime.")
@@ -53,6 +54,8 @@ def command(svg: Path | None, as_json: bool, **said: Any) -> None:
         raise MissingExtraError("a figure", "report")
     if svg is not None and not svg.parent.is_dir():
         raise UsageError(f"--svg {svg}: there is no folder {svg.parent}.")
+    if said["platform"] is not None and said["image"] is None:
+        raise UsageError("--platform goes with --image: catalogue images are built for the engine's own platform.")
     experiment = _experiment(said)
     with closing(open_view()) as view:
         sample = _start_once(experiment, said, view.say)
@@ -113,7 +116,15 @@ def _start_once(experiment: Experiment, said: dict[str, Any], say: Callable[[str
     with (
         open_place(experiment.engine, asked_for=False, purpose="trace", progress=say) as place,
         closing(
-            prepare(place, experiment, say, required_tiers=True, bases=BaseSource(said["bases"]), source=said["source"])
+            prepare(
+                place,
+                experiment,
+                say,
+                required_tiers=True,
+                bases=BaseSource(said["bases"]),
+                platform=said["platform"],
+                source=said["source"],
+            )
         ) as prepared,
     ):
         trial = block_of(prepared.experiment, prepared.cells, 0, 0)
