@@ -122,7 +122,7 @@ def wait_ready(layout: Layout) -> None:
     """
     deadline_ns = time.monotonic_ns() + _READY_TIMEOUT_NS
     while not answers(layout.socket):
-        alive = any(ref.role == processes.ENGINE for ref in processes.find(layout))
+        alive = processes.has_role(layout, processes.ENGINE)
         if not alive or time.monotonic_ns() > deadline_ns:
             how = "is not ready after 90 s" if alive else "ended at its start"
             raise TestbedError(f"the testbed's dockerd {how}. Its log ends:{shell.tail(engine_log(layout))}")

@@ -20,6 +20,7 @@ TOOL = "tool"
 _KILL_TIMEOUT_NS = 20 * NS_PER_S
 _GRACE_NS = 2 * NS_PER_S
 _POLL_S = 0.005
+_LOOKS = 10
 
 
 def tag(layout: Layout, role: str) -> str:
@@ -45,6 +46,20 @@ def find(layout: Layout, proc: Path = Path("/proc")) -> tuple[ProcessRef, ...]:
         if ref is not None:
             found.append(ref)
     return tuple(sorted(found, key=lambda ref: ref.pid))
+
+
+def has_role(layout: Layout, role: str, proc: Path = Path("/proc")) -> bool:
+    """Whether a process of that role lives.
+
+    One that is just becoming another program has no environment to be known by for a moment, so that none is there is
+    believed only after some looks.
+    """
+    for look in range(_LOOKS):
+        if look:
+            time.sleep(_POLL_S)
+        if any(ref.role == role for ref in find(layout, proc)):
+            return True
+    return False
 
 
 def is_alive(ref: ProcessRef, proc: Path = Path("/proc")) -> bool:

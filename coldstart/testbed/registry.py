@@ -78,7 +78,7 @@ def wait_ready(layout: Layout) -> None:
     answered = False
     while not (answered and log.responses_since(mark)):
         answered = answered or _answers(layout.registry_netns)
-        alive = any(ref.role == processes.REGISTRY for ref in processes.find(layout))
+        alive = processes.has_role(layout, processes.REGISTRY)
         if alive and time.monotonic_ns() < deadline_ns:
             time.sleep(_POLL_S)
             continue

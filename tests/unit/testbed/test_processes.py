@@ -14,7 +14,7 @@ import pytest
 from coldstart.errors import TestbedError
 from coldstart.testbed import processes
 from coldstart.testbed.config import Layout, ProcessRef
-from coldstart.testbed.processes import EGRESS, ENGINE, REGISTRY, end, find, is_alive, tag
+from coldstart.testbed.processes import EGRESS, ENGINE, REGISTRY, end, find, has_role, is_alive, tag
 from coldstart.testbed.shell import TAG
 from tests.unit.testbed.records import reference_to, tagged
 
@@ -286,3 +286,24 @@ def test_a_process_that_goes_while_it_is_signalled_does_not_keep_the_next_from_i
     myself = reference_to(os.getpid())
     processes._signal([myself, myself], signal.SIGKILL)
     assert len(sent) == 2
+
+
+# --- a role ---
+
+
+def test_a_process_that_is_just_becoming_another_program_is_looked_for_again(
+    proc: FakeProc, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proc.add(7, environ="")
+
+    def become(_seconds: float) -> None:
+        (proc.folder / "7" / "environ").write_text(f"{TAG}={tag(layout, ENGINE)}\0")
+
+    monkeypatch.setattr("coldstart.testbed.processes.time.sleep", become)
+    assert has_role(layout, ENGINE, proc.folder)
+
+
+def test_a_process_of_another_role_is_none_of_this(proc: FakeProc, layout: Layout) -> None:
+    proc.add(7, environ=f"{TAG}={tag(layout, REGISTRY)}\0")
+    assert has_role(layout, REGISTRY, proc.folder)
+    assert not has_role(layout, ENGINE, proc.folder)
