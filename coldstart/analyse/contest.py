@@ -158,18 +158,14 @@ def _last_attempts(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _of(rows: pd.DataFrame, pair: CellPair, side: Side) -> pd.DataFrame:
-    cell: Cell = pair.of(side)
-    chosen = rows["side"] == side.value
-    for factor in frames.CELL_COLUMNS:
-        chosen &= rows[factor] == str(getattr(cell, factor))
-    return rows[chosen]
+    return frames.of_cell(rows[rows["side"] == side.value], pair.of(side))
 
 
 def _state(outcome: str) -> str:
     found = Outcome(outcome)
     if found is Outcome.OK:
         return "ok"
-    return "spoilt" if found.is_requeued or found is Outcome.ENGINE_LOST else "failed"
+    return "failed" if found.is_failure else "spoilt"
 
 
 def _differs_in(one: Cell, other: Cell, factor: str) -> bool:

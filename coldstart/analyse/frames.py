@@ -34,6 +34,14 @@ def by_cell(frame: pd.DataFrame) -> Iterator[tuple[Cell, pd.DataFrame]]:
     yield from sorted(groups, key=lambda group: _rank(*group))
 
 
+def of_cell(frame: pd.DataFrame, cell: Cell) -> pd.DataFrame:
+    """The rows of one cell."""
+    chosen = pd.Series(data=True, index=frame.index)
+    for factor in CELL_COLUMNS:
+        chosen &= frame[factor] == str(getattr(cell, factor))
+    return frame[chosen]
+
+
 def values(rows: pd.DataFrame, column: str) -> NDArray[np.float64]:
     """What was observed of ``column``, in row order; empty if nothing was."""
     return rows[column].dropna().to_numpy(dtype=np.float64)

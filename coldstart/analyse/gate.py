@@ -64,9 +64,10 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """The rule's call on one series.
 
-    ``n`` pairs were looked at; ``tolerated`` is the slowdown that was allowed, by the rule or by the floor. ``ratio``
-    is the candidate's time over the baseline's and ``shift_ns`` the difference, with the two-sided intervals that go
-    with the one-sided level of a look; ``None`` without pairs. ``by_failures`` says that failures decided, and no time.
+    ``n`` pairs were looked at (of sides that are not paired, the smaller one's starts); ``tolerated`` is the slowdown
+    that was allowed, by the rule or by the floor. ``ratio`` is the candidate's time over the baseline's and
+    ``shift_ns`` the difference, with the two-sided intervals that go with the one-sided level of a look; ``None``
+    without pairs. ``by_failures`` says that failures decided, and no time.
     """
 
     name: str

@@ -188,7 +188,10 @@ def _arm(
     first: pd.DataFrame, second: pd.DataFrame, pair: CellPair, column: str, phase: str, allowed: float
 ) -> Arms | None:
     """``None`` of a phase that neither side has; a phase that took no time is left out of it."""
-    sides = (_of(first, pair.baseline), _of(second, pair.candidate))
+    sides = (
+        frames.of_cell(frames.planned(first), pair.baseline),
+        frames.of_cell(frames.planned(second), pair.candidate),
+    )
     ours, theirs = (frames.values(frames.timed(rows), column) for rows in sides)
     if phase:
         ours, theirs = ours[ours > 0], theirs[theirs > 0]
@@ -206,17 +209,8 @@ def _arm(
     )
 
 
-def _of(frame: pd.DataFrame, cell: Cell) -> pd.DataFrame:
-    rows = frames.planned(frame)
-    chosen = pd.Series(data=True, index=rows.index)
-    for factor in frames.CELL_COLUMNS:
-        chosen &= rows[factor] == str(getattr(cell, factor))
-    return rows[chosen]
-
-
 def _failed(rows: pd.DataFrame) -> int:
-    outcomes = [Outcome(outcome) for outcome in rows["outcome"]]
-    return sum(not (o is Outcome.OK or o.is_requeued or o is Outcome.ENGINE_LOST) for o in outcomes)
+    return sum(Outcome(outcome).is_failure for outcome in rows["outcome"])
 
 
 def _together(baseline: Contamination, candidate: Contamination) -> Contamination:

@@ -81,6 +81,11 @@ class Outcome(StrEnum):
         """True where a recorded physical reason, and no property of the treatment, spoilt the trial."""
         return self in {Outcome.NOT_COLD, Outcome.NOT_QUIET, Outcome.THROTTLED}
 
+    @property
+    def is_failure(self) -> bool:
+        """True where what was started failed: not where the trial was spoilt, nor where the engine was lost."""
+        return self not in {Outcome.OK, Outcome.ENGINE_LOST} and not self.is_requeued
+
 
 CONTAMINATED_ABOVE = 0.10
 """Above this share of requeued trials a cell or a run is contaminated."""

@@ -104,7 +104,7 @@ def _csv(path: Path, text: str) -> Iterator[tuple[str, float | None]]:
         if None in row or None in row.values():
             raise InputFileError(where, f"has not the {len(header)} values that the header names.")
         outcome = _outcome(where, row.get("outcome") or Outcome.OK.value)
-        if row.get("warmup", "").lower() in {"true", "1"} or outcome.is_requeued or outcome is Outcome.ENGINE_LOST:
+        if row.get("warmup", "").lower() in {"true", "1"} or not (outcome is Outcome.OK or outcome.is_failure):
             continue
         name = row.get("name") or "/".join(row[part] for part in _CELL if part in row) or path.stem
         yield name, _time(f"{where}, column {column}", row[column], column) if outcome is Outcome.OK else None

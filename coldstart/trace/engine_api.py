@@ -33,8 +33,8 @@ _BIAS = {
 class EngineApi:
     """See `coldstart.trace.base.SpanSource`; where a start is read from depends on what the engine can do.
 
-    Docker up to 26 sets State.StartedAt once the runtime has started the container, later ones before they ask it to
-    (moby/moby#47003): of those the answer to the start request tells, which is sent once it runs.
+    Docker up to 26 sets State.StartedAt once the runtime has started the container, 28 before it asks it to
+    (moby/moby#47003; 27 is taken to): there the answer to the start request tells, which is sent once it runs.
     """
 
     def __init__(self, capabilities: frozenset[Capability]) -> None:

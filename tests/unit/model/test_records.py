@@ -42,6 +42,11 @@ def test_only_what_no_treatment_caused_is_tried_again() -> None:
     assert requeued == {Outcome.NOT_COLD, Outcome.NOT_QUIET, Outcome.THROTTLED}
 
 
+def test_only_what_was_started_can_fail() -> None:
+    others = {outcome for outcome in Outcome if not outcome.is_failure}
+    assert others == {Outcome.OK, Outcome.NOT_COLD, Outcome.NOT_QUIET, Outcome.THROTTLED, Outcome.ENGINE_LOST}
+
+
 def test_an_images_sizes_are_its_layers() -> None:
     image = make_image()
     assert (image.compressed_bytes, image.unpacked_bytes, image.files) == (3_000_000, 7_000_000, 42)
