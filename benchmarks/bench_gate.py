@@ -284,7 +284,7 @@ def _gated(place: Place, baseline: Experiment, candidate: Experiment, rule: Rule
 def _writer(contest: Contest, results: Path, rule: Rule | None = None) -> RunWriter:
     seed, now = new_seed(), datetime.now(UTC)
     manifest = contest.manifest(
-        run_id=new_run_id("gate", now, seed), seed=seed, started_at=now, argv=command_line(), rule=rule
+        run_id=new_run_id("gate", now), seed=seed, started_at=now, argv=command_line(), rule=rule
     )
     return RunWriter.create(results, manifest)
 

@@ -113,7 +113,7 @@ def _measure(said: dict[str, Any]) -> bool:
             )
         ) as contest,
     ):
-        manifest = contest.manifest(run_id=new_run_id(NAME, now, seed), seed=seed, started_at=now, argv=command_line())
+        manifest = contest.manifest(run_id=new_run_id(NAME, now), seed=seed, started_at=now, argv=command_line())
         with RunWriter.create(said["results"], manifest) as writer:
             return _pairs(contest, writer, said["pairs"], view, deadline_ns)
 

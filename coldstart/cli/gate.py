@@ -143,7 +143,7 @@ def _measure(contenders: Contenders, rule: Rule, limits: tuple[Limit, ...], said
                 )
             ) as contest,
         ):
-            run_id = new_run_id("gate", now, seed)
+            run_id = new_run_id("gate", now)
             manifest = contest.manifest(run_id=run_id, seed=seed, started_at=now, argv=command_line(), rule=rule)
             with RunWriter.create(said["results"], manifest) as writer:
                 interrupted = _pairs(contest, writer, rule, limits, view, deadline_ns)

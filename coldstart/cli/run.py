@@ -156,7 +156,7 @@ class _Task:
         from coldstart.store.writer import RunWriter  # noqa: PLC0415
 
         now = datetime.now(UTC)
-        run_id = new_run_id(self.experiment.name, now, self.seed)
+        run_id = new_run_id(self.experiment.name, now)
         manifest = prepared.manifest(run_id=run_id, seed=self.seed, started_at=now, argv=command_line())
         if self.resume is None:
             return RunWriter.create(self.results, manifest)

@@ -119,7 +119,7 @@ def _store(
         runtimes=place.runtimes,
         trials=trials,
     )
-    path = results / "selftest" / f"{new_run_id('selftest', started_at, seed)}.json"
+    path = results / "selftest" / f"{new_run_id('selftest', started_at)}.json"
     with storing(path, "Choose another place with --results."):
         make_folder(path.parent)
         write_atomically(path, msgspec.json.encode(record) + b"\n")

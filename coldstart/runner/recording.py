@@ -34,7 +34,7 @@ def record_run(
         StorageError: it cannot be written.
     """
     seed, now = new_seed(), datetime.now(UTC)
-    run_id = new_run_id(prepared.experiment.name, now, seed)
+    run_id = new_run_id(prepared.experiment.name, now)
     manifest = prepared.manifest(run_id=run_id, seed=seed, started_at=now, argv=command_line())
     blocks = schedule(prepared.experiment, prepared.cells, seed) if blocks_of is None else blocks_of(seed)
     with RunWriter.create(results, manifest) as writer:

@@ -16,6 +16,7 @@ from coldstart.model.run import SCHEMA_VERSION, RunManifest
 from coldstart.model.sample import Sample
 from coldstart.model.timeline import phases_of
 from coldstart.store.migrations import MIGRATIONS, Migration, Record, Registry, steps_from
+from coldstart.store.run_id import begun
 
 MANIFEST_NAME = "run.json"
 SAMPLES_NAME = "samples.jsonl"
@@ -78,7 +79,7 @@ def find_run(path_or_id: str | os.PathLike[str], results_dir: Path = DEFAULT_RES
     for candidate in (Path(text), results_dir / text):
         if text and os.path.isdir(candidate):  # noqa: PTH112  Path's own raises on names too long or with a NUL
             return candidate
-    known = sorted(entry.parent.name for entry in results_dir.glob(f"*/{MANIFEST_NAME}"))
+    known = sorted((entry.parent.name for entry in results_dir.glob(f"*/{MANIFEST_NAME}")), key=begun)
     nearest = difflib.get_close_matches(text, known, n=3, cutoff=0.3) or known[-3:][::-1]
     hint = (
         f"Nearest there: {', '.join(nearest)}." if nearest else "There are no runs there; measure with: coldstart run"
@@ -92,10 +93,10 @@ def newest_run(results_dir: Path = DEFAULT_RESULTS) -> Path:
     Raises:
         UsageError: there are no runs.
     """
-    runs = sorted(entry.parent for entry in results_dir.glob(f"*/{MANIFEST_NAME}"))
+    runs = [entry.parent for entry in results_dir.glob(f"*/{MANIFEST_NAME}")]
     if not runs:
         raise UsageError(f"there are no runs under {results_dir}; measure with: coldstart run")
-    return runs[-1]
+    return max(runs, key=lambda run: begun(run.name))
 
 
 def read_manifest(run_dir: Path, migrations: Registry = MIGRATIONS) -> Manifest:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from datetime import UTC, datetime
 
@@ -10,11 +9,11 @@ _RUN_ID = re.compile(r"\d{8}T\d{6}Z-.+-[0-9a-f]{4}")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-def new_run_id(experiment_name: str, now: datetime, seed: int) -> str:
-    """A name such as ``20261124T051530Z-article-1a2b``: sorts by time, is safe as a folder's, and is not met again.
+def new_run_id(experiment_name: str, now: datetime) -> str:
+    """A name such as ``20261124T051530Z-article-1f9a``: sorts by time, is safe as a folder's, and is not met again.
 
-    ``now`` is aware; its microseconds and the seed make the last four digits, so that two runs begun within one
-    second differ.
+    ``now`` is aware; its fraction of a second, in units of 15 µs, makes the last four digits, so that two runs begun
+    within one second differ and are told in their order.
 
     Raises:
         ValueError: ``now`` has no time zone.
@@ -23,8 +22,13 @@ def new_run_id(experiment_name: str, now: datetime, seed: int) -> str:
         raise ValueError("a run's time needs its zone")
     at = now.astimezone(UTC)
     name = _UNSAFE.sub("-", experiment_name).strip("-.")[:64] or "run"
-    mark = hashlib.sha256(f"{seed}/{at.isoformat()}".encode()).hexdigest()[:4]
-    return f"{at:%Y%m%dT%H%M%SZ}-{name}-{mark}"
+    return f"{at:%Y%m%dT%H%M%SZ}-{name}-{(at.microsecond << 16) // 1_000_000:04x}"
+
+
+def begun(run_id: str) -> tuple[str, str]:
+    """What sorts runs by the time they were begun, whatever their experiments are called."""
+    second, _, rest = run_id.partition("-")
+    return second, rest.rpartition("-")[2]
 
 
 def is_run_id(text: str) -> bool:

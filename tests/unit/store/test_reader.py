@@ -338,7 +338,7 @@ def stored_as(store: Store, *run_ids: str) -> list[Path]:
 
 
 def test_the_newest_run_is_the_one_begun_last_whatever_it_is_called(store: Store, tmp_path: Path) -> None:
-    ids = ("20261124T051531Z-a-0000", "20261123T235959Z-z-0000", "20261124T051530Z-z-ffff")
+    ids = ("20261124T051531Z-a-0001", "20261124T051531Z-b-0000", "20261123T235959Z-z-0000", "20261124T051530Z-z-ffff")
     newest, *_ = stored_as(store, *ids)
     assert newest_run(tmp_path / "results") == newest
 
