@@ -100,6 +100,10 @@ class ImageBuildError(InvalidEnvironmentError):
     """A catalogue image could not be made."""
 
 
+class NotPublishedError(ImageBuildError):
+    """What an image is made of is published for other platforms, but not for the one it was wanted for."""
+
+
 class StorageError(InvalidEnvironmentError):
     """A result could not be written; what was measured before is kept."""
 

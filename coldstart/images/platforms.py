@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform as _host
 
-from coldstart.errors import ImageBuildError
+from coldstart.errors import ImageBuildError, NotPublishedError
 
 # Docker platform → (Debian architecture, Alpine architecture), after
 # https://wiki.debian.org/SupportedArchitectures and https://wiki.alpinelinux.org/wiki/Requirements
@@ -28,6 +28,9 @@ _PYTHON_MACHINES = {
     "linux/riscv64": "riscv64",
     "linux/s390x": "s390x",
 }
+
+_OLDEST_GLIBC_MINOR = 5  # https://peps.python.org/pep-0600: the oldest any wheel is for
+_LEGACY_TAGS = {"x86_64": ("manylinux1", "manylinux2010", "manylinux2014")}  # PEP 600's names of 2.5, 2.12 and 2.17
 
 
 def normalize(os_name: str, architecture: str, variant: str | None = None) -> str:
@@ -55,7 +58,7 @@ def debian_architecture(platform: str) -> str:
     """Debian's name for ``platform``.
 
     Raises:
-        ImageBuildError: Debian has no packages for it.
+        NotPublishedError: Debian has no packages for it.
     """
     return _name(platform, 0, "Debian")
 
@@ -76,7 +79,7 @@ def alpine_architecture(platform: str) -> str:
     """Alpine's name for ``platform``.
 
     Raises:
-        ImageBuildError: Alpine has no packages for it.
+        NotPublishedError: Alpine has no packages for it.
     """
     return _name(platform, 1, "Alpine")
 
@@ -85,18 +88,29 @@ def python_machine(platform: str) -> str:
     """The machine's name in tags of wheels (PEP 600): the kernel's.
 
     Raises:
-        ImageBuildError: nobody publishes wheels for it.
+        NotPublishedError: nobody publishes wheels for it.
     """
     name = _PYTHON_MACHINES.get(platform)
     if name is None:
-        raise ImageBuildError(f"there are no wheels for {platform}; leave out workloads that need some.")
+        raise NotPublishedError(f"nobody publishes wheels for {platform}: leave out the images that need some.")
     return name
+
+
+def wheel_tags(platform: str, glibc_minor: int) -> list[str]:
+    """Every platform tag of wheels that runs on ``platform`` with that glibc 2, as pip takes them (PEP 600).
+
+    Raises:
+        NotPublishedError: nobody publishes wheels for it.
+    """
+    machine = python_machine(platform)
+    versions = [f"manylinux_2_{minor}" for minor in range(glibc_minor, _OLDEST_GLIBC_MINOR - 1, -1)]
+    return [f"{name}_{machine}" for name in (*versions, *_LEGACY_TAGS.get(machine, ("manylinux2014",)), "linux")]
 
 
 def _name(platform: str, column: int, distribution: str) -> str:
     name = _NAMES.get(platform, (None, None))[column]
     if name is None:
-        raise ImageBuildError(
+        raise NotPublishedError(
             f"{distribution} has no packages for {platform}: use --bases upstream where a registry can be reached."
         )
     return name

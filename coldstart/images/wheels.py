@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from coldstart.errors import ImageBuildError
+from coldstart.errors import ImageBuildError, NotPublishedError
 from coldstart.images import platforms, processes
 from coldstart.images.bases import Base
 from coldstart.images.recipe import Progress
@@ -24,8 +24,7 @@ FOLDER = "wheels"
 _VERSION = "1"  # changes whenever the same requirements would give other wheels
 _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 
-# From the oldest glibc there are wheels for to Debian bookworm's own, the oldest that a base has (PEP 600).
-_MANYLINUX = ("manylinux2014", *(f"manylinux_2_{minor}" for minor in range(17, 37)))
+_GLIBC_MINOR = 36  # Debian bookworm's, the oldest that a base has
 
 
 def interpreter(workload: str, bases: Sequence[Base]) -> str:
@@ -52,7 +51,8 @@ def ensure_wheels(
     """The wheels of ``requirements`` for an interpreter and platform, sorted; no network once they are cached.
 
     Raises:
-        ImageBuildError: they cannot be fetched, or none fits; the message says which.
+        NotPublishedError: none fits; the message says for which file.
+        ImageBuildError: they cannot be fetched.
         StorageError: the cache cannot be written.
     """
     hashes = {digest for path in requirements for digest in _HASH.findall(path.read_text())}
@@ -83,20 +83,20 @@ def _is_whole(folder: Path, hashes: set[str]) -> bool:
 
 def _download(folder: Path, requirements: Iterable[Path], python: str, platform: str) -> None:
     """By pip, which checks the hashes; without dependencies, whose markers it would judge by the host's own Python."""
-    machine = platforms.python_machine(platform)
+    tags = platforms.wheel_tags(platform, _GLIBC_MINOR)
     try:
         processes.run(
             [
                 *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"),
                 *("--require-hashes", "--only-binary=:all:", "--implementation", "cp", "--python-version", python),
-                *(part for tag in _MANYLINUX for part in ("--platform", f"{tag}_{machine}")),
+                *(part for tag in tags for part in ("--platform", tag)),
                 *("--dest", str(folder)),
                 *(part for path in requirements for part in ("--requirement", str(path))),
             ]
         )
     except processes.ToolFailedError as error:
         if "No matching distribution" in error.output:
-            raise ImageBuildError(
+            raise NotPublishedError(
                 f"{', '.join(str(path) for path in requirements)}: no wheel for Python {python} on {platform} has one "
                 f"of the hashes there; add its own, or leave the workload out here:\n{error}"
             ) from error

@@ -69,7 +69,7 @@ def save_images(
     Raises:
         InvalidEnvironmentError: there is no testbed, its registry does not answer, or does not give one.
     """
-    registry = _registry(host)
+    registry = registry_of(host)
     known = catalogue() if workloads is None else workloads
     saved: list[SavedImage] = []
     used: dict[str, SavedBase] = {}
@@ -125,7 +125,7 @@ def load_images(
         InputFileError: it is for another platform than the engine's.
         InvalidEnvironmentError: there is no testbed, or its registry does not take one.
     """
-    registry = _registry(host)
+    registry = registry_of(host)
     with engine_client(host.docker_socket) as client:
         platform = platform_of(client)
     for saved in records.images:
@@ -144,6 +144,17 @@ def load_images(
         if there is None:
             progress(f"{workload}/{variant}: another base comes first here; found with --bases packages")
     return tuple(found[pair] or saved.image for pair, saved in zip(wanted, records.images, strict=True))
+
+
+def registry_of(host: ImageHost) -> Registry:
+    """The registry that images are saved from and loaded into.
+
+    Raises:
+        InvalidEnvironmentError: there is none: it is a user's own engine.
+    """
+    if host.registry is None:
+        raise InvalidEnvironmentError("images are saved from and loaded into the testbed's registry: run as root.")
+    return host.registry
 
 
 def blobs_of(image: Image) -> list[str]:
@@ -223,12 +234,6 @@ def _copy(registry: Registry, source: str, destination: str) -> None:
                 *("--src-tls-verify=false", "--dest-tls-verify=false", source, destination),
             ]
         )
-
-
-def _registry(host: ImageHost) -> Registry:
-    if host.registry is None:
-        raise InvalidEnvironmentError("images are saved from and loaded into the testbed's registry: run as root.")
-    return host.registry
 
 
 def _blob(folder: Path, digest: str) -> Path:

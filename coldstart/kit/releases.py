@@ -18,8 +18,7 @@ class Release(NamedTuple):
 
 RELEASES = {"bookworm": Release("3.11", 36), "trixie": Release("3.13", 41)}
 
-# Docker platform → machine as wheels' tags have it (PEP 600).
-MACHINES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64", "linux/arm/v7": "armv7l"}
+PLATFORMS = ("linux/amd64", "linux/arm64", "linux/arm/v7")
 
 
 def target(platform: str, release: str) -> Target:
@@ -28,8 +27,8 @@ def target(platform: str, release: str) -> Target:
     Raises:
         UnknownNameError: a release or platform that kits are not saved for.
     """
-    if platform not in MACHINES:
-        raise UnknownNameError("platform", platform, MACHINES)
+    if platform not in PLATFORMS:
+        raise UnknownNameError("platform", platform, PLATFORMS)
     if release not in RELEASES:
         raise UnknownNameError("release", release, RELEASES)
     return Target(

@@ -8,14 +8,11 @@ from importlib import metadata
 from pathlib import Path
 
 from coldstart.errors import InvalidEnvironmentError
-from coldstart.images import processes
+from coldstart.images import platforms, processes
 from coldstart.images.recipe import Progress
-from coldstart.kit.releases import MACHINES, RELEASES
+from coldstart.kit.releases import RELEASES
 
 BUILD_REQUIREMENTS = ("hatchling", "editables")  # pyproject's build-system, and what hatchling adds for --editable
-
-_OLDEST_GLIBC_MINOR = 5  # https://peps.python.org/pep-0600: the oldest any wheel is for
-_LEGACY = {"x86_64": ("manylinux1", "manylinux2010", "manylinux2014")}  # PEP 600's names of 2.5, 2.12 and 2.17
 
 
 def download(folder: Path, platform: str, release: str, progress: Progress) -> None:
@@ -31,7 +28,7 @@ def download(folder: Path, platform: str, release: str, progress: Progress) -> N
             [
                 *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
                 *("--only-binary=:all:", "--dest", str(folder), "--python-version", python),
-                *(word for tag in platform_tags(platform, glibc_minor) for word in ("--platform", tag)),
+                *(word for tag in platforms.wheel_tags(platform, glibc_minor) for word in ("--platform", tag)),
                 *requirements(metadata.requires("coldstart") or ()),
                 *BUILD_REQUIREMENTS,
             ]
@@ -47,10 +44,3 @@ def requirements(said: Iterable[str]) -> list[str]:
     """Those of a distribution and of all its extras, without markers and without the extras that name extras."""
     plain = (line.partition(";")[0].strip() for line in said)
     return [line for line in plain if not line.startswith("coldstart[")]
-
-
-def platform_tags(platform: str, glibc_minor: int) -> list[str]:
-    """Every wheel tag that runs on ``platform`` (of `MACHINES`) with that glibc, as pip takes them."""
-    machine = MACHINES[platform]
-    versions = [f"manylinux_2_{minor}" for minor in range(glibc_minor, _OLDEST_GLIBC_MINOR - 1, -1)]
-    return [f"{name}_{machine}" for name in (*versions, *_LEGACY.get(machine, ("manylinux2014",)), "linux")]

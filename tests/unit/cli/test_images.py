@@ -8,14 +8,24 @@ from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
+from coldstart.cli import _saving
 from coldstart.cli import images as module
-from coldstart.errors import InputFileError, TestbedError, UnknownNameError, UsageError
+from coldstart.errors import (
+    ImageBuildError,
+    InputFileError,
+    InvalidEnvironmentError,
+    NotPublishedError,
+    TestbedError,
+    UnknownNameError,
+    UsageError,
+)
 from coldstart.images import build, host
 from coldstart.images.catalogue import catalogue
-from coldstart.kit import board, debs, wheels
+from coldstart.kit import debs, wheels
 from coldstart.kit import images as kit_images
 from coldstart.kit.bundle import Target, read_manifest
 from coldstart.kit.images import Records, SavedImage
@@ -114,6 +124,12 @@ class Downloads:
 
     def __init__(self) -> None:
         self.wanted: list[tuple[str, str]] = []
+        self.run_here = ["linux/amd64"]
+        self.platforms: list[str | None] = []
+
+    def built(self, _choice: object, platform: str | None, *_: object) -> Records:
+        self.platforms.append(platform)
+        return Records((SavedImage(key="k", image=ALPINE),), ())
 
     def wheels(self, folder: Path, platform: str, release: str, _: object) -> None:
         self.wanted.append((platform, release))
@@ -131,10 +147,11 @@ class Downloads:
 def downloads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Downloads:
     downloads = Downloads()
     monkeypatch.setenv("COLDSTART_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(board, "this_board", lambda: Target(architecture="amd64", release="bookworm", python="3.11"))
+    monkeypatch.setattr(_saving, "this_board", lambda: Target(architecture="amd64", release="bookworm", python="3.11"))
     monkeypatch.setattr(wheels, "download", downloads.wheels)
     monkeypatch.setattr(debs, "download", downloads.debs)
-    monkeypatch.setattr(module, "_save_built", lambda *_: Records((SavedImage(key="k", image=ALPINE),), ()))
+    monkeypatch.setattr(_saving, "_built", downloads.built)
+    monkeypatch.setattr(_saving, "runs_here", lambda platform, _: platform in downloads.run_here)
     return downloads
 
 
@@ -155,12 +172,92 @@ def test_a_kit_is_for_this_machines_kind_unless_another_is_named(tmp_path: Path,
     assert "1 images, 1 wheels, 1 Debian packages for linux/amd64, Debian bookworm" in done.stderr
 
 
-def test_a_kit_for_another_platform_has_no_images_and_says_who_saves_them(tmp_path: Path, downloads: Downloads) -> None:
+def test_a_kit_for_a_platform_that_does_not_run_here_has_no_images_and_says_what_helps(
+    tmp_path: Path, downloads: Downloads
+) -> None:
     done = _save("--kit", tmp_path / "kit.tar", "--platform", "linux/arm64", "--release", "trixie")
     manifest = read_manifest(tmp_path / "kit.tar")
     assert downloads.wanted == [("linux/arm64", "trixie"), ("arm64", "trixie")]
     assert (manifest.images, manifest.target) == ((), Target(architecture="arm64", release="trixie", python="3.13"))
-    assert "no images: none for linux/arm64 can be built here" in done.stderr
+    assert "a kit without images: programs of linux/arm64 do not run here" in done.stderr
+    assert "apt-get install qemu-user-static binfmt-support" in done.stderr
+    assert downloads.platforms == []
+
+
+def test_a_kit_for_a_platform_that_is_emulated_has_its_images(tmp_path: Path, downloads: Downloads) -> None:
+    downloads.run_here.append("linux/arm64")
+    done = _save("--kit", tmp_path / "kit.tar", "--platform", "linux/arm64")
+    assert "1 images, 1 wheels, 1 Debian packages for linux/arm64, Debian bookworm" in done.stderr
+    assert downloads.platforms == ["linux/arm64"]
+
+
+def test_images_alone_can_be_for_another_platform(tmp_path: Path, downloads: Downloads) -> None:
+    downloads.run_here.append("linux/arm64")
+    _save(tmp_path / "i.tar", "--platform", "linux/arm64")
+    assert (downloads.platforms, downloads.wanted) == (["linux/arm64"], [])
+    assert read_manifest(tmp_path / "i.tar").platform == "linux/arm64"
+
+
+@pytest.mark.usefixtures("downloads")
+def test_images_alone_that_cannot_be_built_are_an_error_with_the_remedy(tmp_path: Path) -> None:
+    done = _save(tmp_path / "i.tar", "--platform", "linux/arm64")
+    assert isinstance(done.exception, InvalidEnvironmentError)
+    assert "apt-get install qemu-user-static binfmt-support" in str(done.exception)
+    assert not (tmp_path / "i.tar").exists()
+
+
+class Builds:
+    """Stands for the testbed and its builder."""
+
+    def __init__(self, there: host.ImageHost) -> None:
+        self.place = SimpleNamespace(image_host=there, egress=nullcontext)
+        self.images: tuple[Image, ...] = (ALPINE,)
+        self.may_leave_out = False
+
+    def ensure(self, *_: object, left_out: object, **__: object) -> tuple[Image, ...]:
+        self.may_leave_out = left_out is not None
+        if callable(left_out):
+            left_out(("hello", "scratch"), NotPublishedError("no Go there"))
+        return self.images
+
+
+@pytest.fixture
+def builds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Builds:
+    there = host.ImageHost(docker_socket="unix:///x", registry_address="r", registry_netns=None, cache=tmp_path)
+    builds = Builds(there)
+    monkeypatch.setenv("COLDSTART_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(_saving, "open_place", lambda *_, **__: nullcontext(builds.place))
+    monkeypatch.setattr(_saving, "ensure_images", builds.ensure)
+    monkeypatch.setattr(
+        _saving, "save_images", lambda _, images, *__, **___: Records((SavedImage(key="k", image=images[0]),), ())
+    )
+    return builds
+
+
+def test_of_the_whole_catalogue_what_cannot_be_had_is_left_out_by_name(tmp_path: Path, builds: Builds) -> None:
+    done = _save(tmp_path / "i.tar")
+    assert (done.exit_code, builds.may_leave_out) == (0, True)
+    assert "left out hello/scratch: no Go there" in done.stderr
+
+
+@pytest.mark.parametrize("words", [("--workload", "hello"), ("--variant", "scratch")])
+def test_what_was_named_is_not_left_out(words: tuple[str, str], tmp_path: Path, builds: Builds) -> None:
+    assert _save(tmp_path / "i.tar", *words).exit_code == 0
+    assert not builds.may_leave_out
+
+
+def test_where_nothing_of_the_catalogue_can_be_had_nothing_is_written(tmp_path: Path, builds: Builds) -> None:
+    builds.images = ()
+    done = _save(tmp_path / "i.tar")
+    assert isinstance(done.exception, ImageBuildError)
+    assert not (tmp_path / "i.tar").exists()
+
+
+def test_a_users_own_engine_is_refused_before_anything_is_built(tmp_path: Path, builds: Builds) -> None:
+    builds.place.image_host = msgspec.structs.replace(builds.place.image_host, registry_address=None)
+    done = _save(tmp_path / "i.tar")
+    assert isinstance(done.exception, InvalidEnvironmentError)
+    assert "run as root" in str(done.exception)
 
 
 @pytest.mark.usefixtures("downloads")
@@ -169,7 +266,8 @@ def test_a_kit_for_another_platform_has_no_images_and_says_who_saves_them(tmp_pa
     [
         ((), "name one file"),
         (("i.tar", "--kit", "k.tar"), "name one file"),
-        (("i.tar", "--platform", "linux/arm64"), "belong to --kit"),
+        (("i.tar", "--release", "trixie"), "--release belongs to --kit"),
+        (("i.tar", "--platform", "arm64"), "unknown platform 'arm64'"),
         (("nowhere/i.tar",), "there is no folder nowhere"),
         (("--kit", "k.tar", "--release", "buster"), "unknown release 'buster'"),
         (("--kit", "k.tar", "--platform", "arm64"), "unknown platform 'arm64'"),

