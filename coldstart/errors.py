@@ -12,6 +12,7 @@
     │   ├── TestbedError               the testbed could not be started, used or removed
     │   ├── TestbedHeldError           somebody else is measuring on it
     │   ├── ImageBuildError            a catalogue image could not be made
+    │   │   └── NotPublishedError          what it is made of is not published for its platform
     │   ├── StorageError               a result could not be written
     │   └── NothingMeasuredError       a run that ended without one timing
     └── EngineError                 4  the engine refused a request

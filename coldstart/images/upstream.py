@@ -114,12 +114,18 @@ def fetch(base: Upstream, archive: Path, *, tag: str, platform: str) -> Provenan
     Raises:
         ImageBuildError: skopeo is missing, or the registry did not deliver.
     """
-    processes.run(
-        [
-            *("skopeo", "copy", "--quiet", *platform_options(platform)),
-            *(f"docker://{base.reference}", f"docker-archive:{archive}:{tag}"),
-        ]
-    )
+    try:
+        processes.run(
+            [
+                *("skopeo", "copy", "--quiet", *platform_options(platform)),
+                *(f"docker://{base.reference}", f"docker-archive:{archive}:{tag}"),
+            ]
+        )
+    except processes.ToolFailedError as error:
+        if is_reachable(base.registry):
+            raise
+        remedy = f"Nobody answers at {base.registry}; --bases packages makes its like from packages instead."
+        raise ImageBuildError(f"{error}\n{remedy}") from error
     if not archive.is_file():
         raise ImageBuildError(f"skopeo wrote no archive for {base.reference}.")
     name = base.repository.removeprefix("docker.io/library/")

@@ -82,6 +82,20 @@ def test_a_base_is_fetched_by_digest_for_the_platform(tmp_path: Path, monkeypatc
     assert (provenance.what, provenance.source) == ("debian:bookworm-slim", base.reference)
 
 
+@pytest.mark.parametrize("reachable", [True, False])
+def test_where_no_registry_answers_packages_are_named_as_the_way_out(
+    reachable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(_: Sequence[str]) -> str:
+        raise processes.ToolFailedError("skopeo failed", "")
+
+    monkeypatch.setattr(processes, "run", run)
+    monkeypatch.setattr(upstream, "is_reachable", lambda _: reachable)
+    with pytest.raises(ImageBuildError, match="skopeo failed") as told:
+        upstream.fetch(upstream.UPSTREAM["slim"], tmp_path / "slim.tar", tag="t", platform="linux/amd64")
+    assert ("--bases packages" in str(told.value)) is not reachable
+
+
 def test_a_fetch_that_brings_nothing_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "run", lambda *_, **__: "")
     with pytest.raises(ImageBuildError, match="no archive"):
