@@ -51,6 +51,24 @@ def _coldstart(*arguments: str, cache: Path) -> subprocess.Popen[str]:
     )
 
 
+def test_it_comes_up_where_systemd_has_mounted_a_bpf_filesystem(config: TestbedConfig, tmp_path: Path) -> None:
+    """It refuses names with a dot, and so to be asked for our marker."""
+    bpf = tmp_path / "bpf"
+    bpf.mkdir()
+    done = subprocess.run(
+        [
+            *("unshare", "--mount", "sh", "-c", 'mount -t bpf bpf "$0" && exec "$@"', str(bpf)),
+            *(sys.executable, "-m", "coldstart", "testbed", "up"),
+        ],
+        env={**os.environ, "COLDSTART_STATE_DIR": str(ROOT), "COLDSTART_CACHE_DIR": str(config.cache)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert lifecycle.find(ROOT) is not None
+
+
 def test_the_host_is_the_same_before_up_and_after_down(config: TestbedConfig) -> None:
     before = host_snapshot.take()
     lifecycle.up(config, _silent)

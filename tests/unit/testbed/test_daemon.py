@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -157,6 +159,20 @@ def test_our_own_mounts_are_not_foreign_where_our_root_is_in_another_testbeds(ne
     ours = Layout(neighbour / "ours")
     claim_folder(ours.root, ours.id)
     assert foreign_mounts(ours, [mount(ours.data)]) == ()
+
+
+def test_a_mount_that_refuses_to_be_looked_into_is_nobodys(
+    layout: Layout, neighbour: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bpf, real = Path("/sys/fs/bpf"), os.stat
+
+    def stat(path: Any, **options: Any) -> os.stat_result:
+        if Path(path).parent == bpf:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(path))
+        return real(path, **options)
+
+    monkeypatch.setattr(os, "stat", stat)
+    assert foreign_mounts(layout, [mount(bpf), mount(neighbour)]) == (neighbour,)
 
 
 def test_foreign_mounts_are_let_go_of_before_anything_else(layout: Layout, neighbour: Path) -> None:
