@@ -60,6 +60,7 @@ def config(layout: Layout, data_root: Path, registry_address: str, runtimes: Map
 def script(layout: Layout, table: Iterable[mounts.Mount]) -> str:
     """What runs inside the new mount namespace, before dockerd and as it: every step is invisible to the host.
 
+    It sees no AppArmor, whose docker-default profile it would load into the host's kernel and leave there.
     /run is empty there: no other engine's containerd, no firewalld to hand our rules to, our own xtables lock.
     /etc and /opt take what dockerd and containerd write into them (key.json, bin, lib) in memory only.
     """
@@ -69,6 +70,7 @@ def script(layout: Layout, table: Iterable[mounts.Mount]) -> str:
     lines += [f"umount -l {shlex.quote(str(point))} 2>/dev/null || :" for point in foreign_mounts(layout, table)]
     if cgroups.version(table) == "hybrid":  # crun refuses hybrid hierarchies
         lines += [f"umount {shlex.quote(str(point))}" for point in cgroups.points(table, "cgroup2")]
+    lines += [f"umount -l {shlex.quote(str(point))}" for point in cgroups.points(table, "securityfs")]
     lines += [f"mount -t tmpfs -o mode=755 {layout.name} /run"]
     for name in ("etc", "opt"):
         layers = f"lowerdir=/{name},upperdir={over}/{name}/upper,workdir={over}/{name}/work"

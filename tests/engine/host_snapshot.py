@@ -54,6 +54,7 @@ def _kinds() -> Iterator[tuple[str, Iterator[str]]]:
     yield "process", _processes()
     yield "docker's own", _files(_DOCKERS_OWN)
     yield "loop device", _loops()
+    yield "AppArmor profile", iter(_lines(Path("/sys/kernel/security/apparmor/profiles")))
 
 
 def _said(*argv: str) -> Iterator[str]:

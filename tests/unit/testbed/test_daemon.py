@@ -134,6 +134,13 @@ def test_the_empty_hierarchy_of_a_hybrid_is_taken_away(layout: Layout, table: tu
     assert ("umount /sys/fs/cgroup/unified" in lines(layout, *table)) is there
 
 
+def test_the_engine_sees_no_apparmor_to_load_its_profile_into(layout: Layout) -> None:
+    security = mount(Path("/sys/kernel/security"), "securityfs")
+    found = lines(layout, security)
+    assert found.index("umount -l /sys/kernel/security") < found.index(f"mount -t tmpfs -o mode=755 {layout.name} /run")
+    assert not any("security" in line for line in lines(layout))
+
+
 @pytest.fixture
 def neighbour(tmp_path: Path) -> Path:
     """Another testbed's root, with a mount below it."""
