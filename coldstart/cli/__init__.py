@@ -7,15 +7,14 @@ stderr, data to stdout; every `ColdstartError` becomes one message and its exit 
 from __future__ import annotations
 
 import importlib
-import os
 import pkgutil
 import signal
 import sys
-from typing import Any
 
 import click
 
 from coldstart import __version__
+from coldstart.cli._console import outlive_readers
 from coldstart.errors import EXIT_ENVIRONMENT, EXIT_INTERRUPTED, ColdstartError
 
 
@@ -33,14 +32,6 @@ class LazyGroup(click.Group):
         command = importlib.import_module(f"{__name__}.{cmd_name}").command
         assert isinstance(command, click.Command)
         return command
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """As click does, but a reader that has had enough (``| head``) is no failure, as click would have it."""
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError as error:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise click.exceptions.Exit(0) from error
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -61,6 +52,7 @@ def root() -> None:
 
 def main() -> None:
     """Run the command line and exit with the code of `coldstart.errors`."""
+    outlive_readers()
     for number in (signal.SIGTERM, signal.SIGHUP):  # whoever ends us, what we started is taken down
         if signal.getsignal(number) is signal.SIG_DFL:  # nohup's choice stays
             signal.signal(number, _interrupt)

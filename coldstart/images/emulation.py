@@ -34,8 +34,8 @@ _PROGRAMS = {
     "linux/arm/v7": _Program(40, bytes.fromhex("0000a0e3 0170a0e3 000000ef"), is_64_bit=False, flags=0x05000000),
 }
 
-REMEDY = "apt-get install qemu-user-static binfmt-support"
-"""What makes Debian and Ubuntu run other platforms' programs."""
+REMEDY = "apt-get install qemu-user-static binfmt-support && update-binfmts --enable"
+"""What makes Debian and Ubuntu run other platforms' programs; the second command where no service was started."""
 
 _TIMEOUT_S = 30
 

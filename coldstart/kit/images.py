@@ -96,8 +96,7 @@ def read_images(path: Path, folder: Path, *, workloads: Mapping[str, Workload] |
     """
     manifest = unpack(path, folder, keep=(BLOBS,))
     if not manifest.images:
-        remedy = f"It is a kit for {manifest.platform}; save images on a machine of that kind."
-        raise InputFileError(path, "holds no images.", remedy)
+        raise InputFileError(path, "holds no images.", _remedy(manifest.platform))
     records = _decoded(path, manifest)
     known = catalogue() if workloads is None else workloads
     blobs = {part.name.rpartition("/")[2] for part in manifest.of(BLOBS)}
@@ -131,7 +130,7 @@ def load_images(
     for saved in records.images:
         if saved.image.platform != platform:
             what = f"is for {saved.image.platform}, and this machine's engine runs {platform}."
-            raise InputFileError(path, what, "Save the images on a machine of its kind.")
+            raise InputFileError(path, what, _remedy(platform))
     for saved in records.images:
         _deliver(registry, folder, saved.image, progress)
     for base in records.bases:
@@ -160,6 +159,10 @@ def registry_of(host: ImageHost) -> Registry:
 def blobs_of(image: Image) -> list[str]:
     """The digests of all that an image is: manifest, configuration and layers."""
     return [str(image.digest), image.image_id, *(str(layer.digest) for layer in image.layers)]
+
+
+def _remedy(platform: str) -> str:
+    return f"Save some with: coldstart images save FILE --platform {platform}"
 
 
 def _refuse_other_sources(

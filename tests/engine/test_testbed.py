@@ -17,8 +17,10 @@ import pytest
 from coldstart.engines import connect
 from coldstart.engines.base import EngineAddress
 from coldstart.errors import TestbedError, TestbedHeldError
+from coldstart.images.bases import BaseSource, ensure_base
+from coldstart.images.host import engine_client, platform_of
 from coldstart.testbed import lifecycle, processes
-from coldstart.testbed.config import Layout, TestbedConfig
+from coldstart.testbed.config import Layout, Testbed, TestbedConfig
 from coldstart.testbed.hold import hold
 from coldstart.testbed.lifecycle import State
 from tests.engine import host_snapshot
@@ -212,3 +214,31 @@ def test_a_down_that_is_killed_is_finished_by_the_next(config: TestbedConfig) ->
     ending.communicate()
     lifecycle.down(config.root, _silent)
     assert host_snapshot.difference(before, host_snapshot.take()) == []
+
+
+def test_a_run_is_taken_down_though_ctrl_c_ends_what_reads_its_messages_first(
+    config: TestbedConfig, testbed_config: TestbedConfig, testbed: Testbed, tmp_path: Path
+) -> None:
+    with engine_client(testbed.docker_host) as client:
+        platform = platform_of(client)
+    base = ensure_base(testbed_config.cache, "alpine", platform, BaseSource.AUTO, _silent)
+    what = f"--image {base.archive} --ready log:never --timeout 20s --tier warm --runtime runc -n 1 -- sleep 60"
+    over, held = os.pipe()  # by all of the pipeline, until its last process has ended
+    pipeline = subprocess.Popen(
+        ["sh", "-c", f"{sys.executable} -m coldstart run {what} 2>&1 | tee log"],
+        env={**os.environ, "COLDSTART_STATE_DIR": str(ROOT), "COLDSTART_CACHE_DIR": str(config.cache)},
+        cwd=tmp_path,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        pass_fds=(held,),
+    )
+    os.close(held)
+    log = tmp_path / "log"
+    while pipeline.poll() is None and not (log.exists() and "1 cells," in log.read_text()):
+        time.sleep(0.05)
+    assert lifecycle.find(ROOT) is not None
+    os.killpg(pipeline.pid, signal.SIGINT)
+    assert os.read(over, 1) == b""
+    os.close(over)
+    pipeline.wait()
+    assert not ROOT.exists()

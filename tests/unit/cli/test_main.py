@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 import click
 import pytest
@@ -157,6 +159,62 @@ def test_the_version_is_the_packages(coldstart: Run, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out == f"coldstart, version {__version__}\n"
 
 
-def test_a_reader_that_has_enough_is_no_failure(coldstart: Run, ends: Ends) -> None:
-    ends(BrokenPipeError(32, "Broken pipe"))
-    assert coldstart("export") == 0
+# --- readers that leave ---
+
+SPEAK = """
+import click
+from coldstart import cli
+
+@click.command()
+def speaking():
+    for _ in range(3):
+        click.echo("x" * 100_000)
+        click.echo("message", err=True)
+    with open({end!r}, "w"):
+        pass
+    raise cli.ColdstartError("at the end")
+
+cli.LazyGroup.get_command = lambda *_: speaking
+cli.main()
+"""
+
+
+def speaking(end: Path, stdout: Any, stderr: Any) -> subprocess.Popen[bytes]:
+    """A command that says more than a pipe holds, leaves a file when it has, and fails."""
+    return subprocess.Popen([sys.executable, "-c", SPEAK.format(end=str(end)), "run"], stdout=stdout, stderr=stderr)
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_reader_that_leaves_changes_neither_what_is_done_nor_the_exit_code(stream: str, tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, stream: writer}
+    assert speaking(tmp_path / "end", **streams).wait() == 4
+    os.close(writer)
+    assert (tmp_path / "end").exists()
+
+
+def test_a_terminal_that_goes_away_changes_nothing_either(tmp_path: Path) -> None:
+    ours, theirs = os.openpty()
+    process = speaking(tmp_path / "end", theirs, theirs)
+    os.close(theirs)
+    os.read(ours, 1)
+    os.close(ours)
+    assert process.wait() == 4
+    assert (tmp_path / "end").exists()
+
+
+def test_nothing_is_said_of_a_reader_that_left(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = speaking(tmp_path / "end", writer, subprocess.PIPE)
+    os.close(writer)
+    assert process.communicate()[1].decode().splitlines() == [*["message"] * 3, "coldstart: at the end"]
+
+
+def test_output_that_a_full_disk_refuses_is_an_error() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "coldstart", "--version"], stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert done.returncode != 0
