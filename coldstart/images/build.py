@@ -166,7 +166,7 @@ def _build(host: ImageHost, builder: Builder, workload: Workload, variant: str, 
         pushed = registry.image(repository, name, platform=platform, names=names, provenance=provenance)
         if pushed is None:
             raise ImageBuildError(f"{tag} was pushed, and the registry does not have it. Is its disk full?")
-        if pushed.platform != platform:
+        if builder.foreign is not None and pushed.platform != platform:
             raise ImageBuildError(
                 f"{tag} was built for {platform} and is for {pushed.platform}: the engine ignored it."
             )

@@ -300,6 +300,13 @@ def test_an_engine_that_ignores_the_platform_is_found_out(host: ImageHost, workl
         _for_arm(host, workload, "a")
 
 
+def test_how_an_engine_names_its_own_platform_is_its_own_affair(
+    host: ImageHost, workload: Workload, workshop: Workshop
+) -> None:
+    workshop.architecture = "386"
+    assert _ensure(host, workload, "a") == ["a"]
+
+
 def _nobody_publishes(monkeypatch: pytest.MonkeyPatch, workshop: Workshop, *missing: str) -> None:
     def ensure_bases(_: object, names: Sequence[str], *__: object) -> dict[str, Base]:
         for name in missing:

@@ -6,6 +6,7 @@ import os
 import struct
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -40,6 +41,20 @@ def test_this_machines_own_program_ends_with_0(tmp_path: Path) -> None:
     assert subprocess.run([program], check=False).returncode == 0
 
 
+def test_this_machines_own_programs_run_here_and_none_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("started"))
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine="aarch64"))
+    assert runs_here("linux/arm64", tmp_path)
+
+
+@pytest.fixture
+def _on_x86(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine="x86_64"))
+
+
+@pytest.mark.usefixtures("_on_x86")
 @pytest.mark.parametrize(("code", "found"), [(0, True), (126, False)])
 def test_it_is_run_where_it_finds_nothing_but_itself(
     code: int, found: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -60,6 +75,7 @@ def test_it_is_run_where_it_finds_nothing_but_itself(
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.usefixtures("_on_x86")
 @pytest.mark.parametrize(("user", "first"), [(0, "chroot"), (1000, "unshare")])
 def test_without_root_a_user_namespace_changes_the_root(
     user: int, first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -76,6 +92,7 @@ def test_without_root_a_user_namespace_changes_the_root(
     assert ran[0][0] == first
 
 
+@pytest.mark.usefixtures("_on_x86")
 @pytest.mark.parametrize("error", [FileNotFoundError("unshare"), subprocess.TimeoutExpired("chroot", 30)])
 def test_where_it_cannot_be_tried_it_does_not_run(
     error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
