@@ -189,21 +189,26 @@ class FakeEngine:
         """Timed: sleep through each layer, writing dockerd's log lines."""
         start_ns = time.monotonic_ns()
         events = []
-        for layer in image.layers:
+        pulled: set[str] = set()
+        for index, layer in enumerate(image.layers):
             assert layer.digest is not None  # ours all have one
             short = layer.digest.removeprefix("sha256:")[:12]
             if image.image_id in self._present:
                 events.append(LayerEvent(time.monotonic_ns(), short, "Already exists"))
                 continue
-            self._write_log(f'pulling blob \\"{layer.digest}\\"')
-            time.sleep(self._delays.download_s)
-            self._write_log(f"Downloaded {short} to tempfile /tmp/GetImageBlob{short}")
-            events.append(LayerEvent(time.monotonic_ns(), short, "Download complete"))
-            self._write_log(f"Applying tar in /fake/overlay2/{short}/diff")
+            is_repeated = short in pulled  # Docker unpacks it again, of what it has, and does not report it
+            pulled.add(short)
+            if not is_repeated:
+                self._write_log(f'pulling blob \\"{layer.digest}\\"')
+                time.sleep(self._delays.download_s)
+                self._write_log(f"Downloaded {short} to tempfile /tmp/GetImageBlob{short}")
+                events.append(LayerEvent(time.monotonic_ns(), short, "Download complete"))
+            self._write_log(f"Applying tar in /fake/overlay2/{short}-{index}/diff")
             time.sleep(self._delays.unpack_s)
-            self._write_log(f"Applied tar {layer.diff_id} to {short}, size: {layer.unpacked_bytes or 0}")
+            self._write_log(f"Applied tar {layer.diff_id} to {short}-{index}, size: {layer.unpacked_bytes or 0}")
             time.sleep(self._delays.register_s)
-            events.append(LayerEvent(time.monotonic_ns(), short, "Pull complete"))
+            if not is_repeated:
+                events.append(LayerEvent(time.monotonic_ns(), short, "Pull complete"))
         self._present.add(image.image_id)
         return Timed(start_ns, time.monotonic_ns(), tuple(events))
 

@@ -127,7 +127,7 @@ class BlobWatch:
             proof,
             blob_gets=traffic.gets if traffic is not None else None,
             blob_bytes=traffic.bytes if traffic is not None else None,
-            layers_unpacked=sum(event.status == "Pull complete" for event in events),
+            layers_unpacked=len({event.layer for event in events if event.status == "Pull complete"}),
         )
 
 
@@ -141,7 +141,7 @@ def doubt(proof: ColdProof, image: Image) -> str | None:
 
 
 def _doubt_absent(proof: ColdProof, image: Image) -> str | None:
-    layers = len(image.layers)
+    layers = _distinct_layers(image)
     if proof.layers_unpacked != layers:
         return f"{proof.layers_unpacked} of {layers} layers were unpacked: the others were there already"
     served = (proof.blob_gets, proof.blob_bytes)
@@ -161,6 +161,14 @@ def _doubt_present(proof: ColdProof) -> str | None:
     if proof.tier is Tier.WARM and not proof.warm_starts:
         return "nothing had started it since it was last evicted"
     return None
+
+
+def _distinct_layers(image: Image) -> int:
+    """How many layers an engine reports of a pull: a layer that the manifest lists twice is reported once.
+
+    Docker sends one "Pull complete" per digest (moby, distribution/xfer/download.go, makeDownloadFuncFromDownload).
+    """
+    return len({layer.digest or layer.diff_id for layer in image.layers})
 
 
 def _blob_digests(image: Image) -> dict[str | None, int]:

@@ -16,7 +16,7 @@ from coldstart.units import format_ns
 _TIERS = {
     Tier.ABSENT: (
         "The image is not in the engine, the start pulls it. Proof in each sample: the registry's access log shows "
-        "blob downloads and bytes equal to the manifest's, and the engine unpacked as many layers as it lists."
+        "blob downloads and bytes equal to the manifest's, and the engine unpacked each layer that it lists."
     ),
     Tier.CACHED: (
         "The image is in the engine, none of its pages in memory. Proof: no resident page of its layers (mincore) "

@@ -72,7 +72,8 @@ def of_all_layers(spans: Iterable[Span], image: Image) -> tuple[Span, ...]:
         if span.layer is not None:
             seen.setdefault(span.phase, set()).add(span.layer)
     if None in every:  # an image whose manifest we never saw: its layers are known by number
-        whole = {phase for phase, layers in seen.items() if len(layers) == len(image.layers)}
+        count = len({layer.diff_id for layer in image.layers})  # a layer that is listed twice is reported once
+        whole = {phase for phase, layers in seen.items() if len(layers) == count}
     else:
         whole = {phase for phase, layers in seen.items() if layers == every}
     return tuple(span for span in kept if span.layer is None or span.phase in whole)

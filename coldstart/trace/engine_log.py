@@ -113,7 +113,7 @@ def pull_spans(log: bytes, window: TrialWindow) -> tuple[Span, ...]:
         begun_unpack = events.applying.get(cache_id)
         if begun_unpack is not None:
             spans.append(span(Phase.UNPACK, begun_unpack, applied - offset_ns, digest))
-        completed_ns = complete.get(_short(digest))
+        completed_ns = complete.pop(_short(digest), None)  # of a layer listed twice, only the first time is reported
         if completed_ns is not None:
             spans.append(span(Phase.REGISTER, applied, max(completed_ns, applied - offset_ns), digest))
     return of_all_layers(spans, window.image)

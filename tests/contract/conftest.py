@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
+import msgspec
 import pytest
 
 from coldstart import engines
@@ -21,20 +22,21 @@ from coldstart.model.options import ContainerOptions
 from coldstart.probes.base import Probe, options_with
 from coldstart.runner.place import image_host
 from coldstart.testbed.config import Testbed
-from tests.archives import with_healthcheck
+from tests.archives import with_healthcheck, with_repeated_layer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
     """An engine under contract: ``server`` listens on port 8080 and says so, ``shell`` runs ``sh -c`` commands.
 
-    ``checked`` runs commands too, and has a HEALTHCHECK that agrees.
+    ``checked`` runs commands too, and has a HEALTHCHECK that agrees. ``repeated`` lists one layer twice.
     """
 
     engine: Engine
     server: Image
     shell: Image
     checked: Image
+    repeated: Image
 
     def spec(
         self, image: Image, *command: str, network: Network = Network.BRIDGE, probe: Probe | None = None
@@ -53,7 +55,14 @@ def _fake(_request: pytest.FixtureRequest) -> Contender:
         server=fake.image("hello", "scratch"),
         shell=fake.image("sh", "image"),
         checked=fake.image("sh", "checked"),
+        repeated=_repeating(fake.image("sh", "repeated")),
     )
+
+
+def _repeating(image: Image) -> Image:
+    """The image with its last layer once more."""
+    again: Image = msgspec.structs.replace(image, layers=(*image.layers, image.layers[-1]))
+    return again
 
 
 def _docker(request: pytest.FixtureRequest) -> Contender:
@@ -72,6 +81,7 @@ def _docker(request: pytest.FixtureRequest) -> Contender:
         server=server,
         shell=take_in(host, str(base.archive), None, lambda _: None),
         checked=take_in(host, with_healthcheck(base.archive, folder, "true"), None, lambda _: None),
+        repeated=take_in(host, with_repeated_layer(base.archive, folder), None, lambda _: None),
     )
 
 
@@ -89,7 +99,7 @@ def contender(request: pytest.FixtureRequest) -> Iterator[Contender]:
         found.engine.sweep()
         yield found
         found.engine.sweep()
-        for image in (found.server, found.shell, found.checked):
+        for image in (found.server, found.shell, found.checked, found.repeated):
             found.engine.remove_image(image)
 
 

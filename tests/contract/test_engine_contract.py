@@ -13,11 +13,11 @@ from coldstart import engines, probes
 from coldstart.engines.base import Capability, Engine
 from coldstart.errors import EngineError
 from coldstart.measure.assemble import between, read_clock
-from coldstart.measure.cold import unprovable
+from coldstart.measure.cold import BlobWatch, doubt, unprovable
 from coldstart.model.cell import Network, Tier
 from coldstart.model.image import Image
 from coldstart.model.probe import ProbeSpec
-from coldstart.model.sample import Phase
+from coldstart.model.sample import ColdProof, Phase
 from coldstart.probes.base import NotReady, Ready
 from coldstart.probes.notify import NotifyProbe
 from coldstart.trace.base import TrialWindow
@@ -79,6 +79,24 @@ def test_a_pull_of_an_absent_image_unpacks_every_layer_once(engine: Engine, cont
     complete = [event.layer for event in pull.value if event.status == "Pull complete"]
     assert len(complete) == len(set(complete)) == len(contender.server.layers)
     assert asked_ns <= pull.start_ns <= pull.value[0].at_ns <= pull.value[-1].at_ns <= pull.end_ns
+
+
+def test_a_layer_that_is_listed_twice_proves_an_absent_start(engine: Engine, contender: Contender) -> None:
+    """It is fetched and reported once, and the spans of every layer are complete."""
+    image = contender.repeated
+    engine.remove_image(image)
+    watch, source, clock = BlobWatch(None), EngineLog(engine), read_clock()
+    source.begin()
+    pull = engine.pull(image)
+    proof = watch.conclude(ColdProof(tier=Tier.ABSENT, source="engine_api"), image, pull)
+    assert (doubt(proof, image), proof.layers_unpacked) == (None, len(image.layers) - 1)
+    if Capability.LAYER_LOG in engine.capabilities:
+        window = TrialWindow(image=image, clock=between(clock, read_clock()), pull=pull, starts=(), states=())
+        spans = source.end(window).spans
+        for phase in (Phase.DOWNLOAD, Phase.UNPACK, Phase.REGISTER):
+            assert {span.layer for span in spans if span.phase is phase} == {layer.digest for layer in image.layers}
+        registered = [span for span in spans if span.phase is Phase.REGISTER]
+        assert len(registered) == len(image.layers) - 1
 
 
 def test_a_pull_of_a_present_image_unpacks_nothing(engine: Engine, server: Image) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from coldstart.engines.base import Capability, ContainerSpec, Engine, Timed
 from coldstart.errors import EngineError, EngineUnreachableError
+from coldstart.measure.cold import doubt
 from coldstart.measure.trial import Stage
 from coldstart.model.cell import Cell, Network, Tier
 from coldstart.model.image import Image
 from coldstart.model.options import ContainerOptions
-from coldstart.model.sample import Outcome, Phase, Sample, Source
+from coldstart.model.sample import ColdProof, Outcome, Phase, Sample, Source
 from coldstart.model.timeline import ADDENDS, PULL_PARTS, phases_of
 from coldstart.probes.notify import NotifyProbe
 from tests.unit.factories import make_trial
@@ -45,6 +47,23 @@ def test_an_absent_trial_stores_spans_of_every_layer_from_the_log(bed: Bed) -> N
 def test_an_absent_trial_counts_what_was_unpacked(bed: Bed) -> None:
     sample = run(bed, bed.cell(Tier.ABSENT))
     assert (sample.layers_unpacked, sample.bytes_unpacked, sample.files_unpacked) == (2, 8, 4)
+
+
+def test_a_layer_that_is_listed_twice_is_expected_once(bed: Bed) -> None:
+    """BuildKit's empty layer: Docker fetches and reports it once."""
+    cell, image = bed.cell(Tier.ABSENT), bed.image()
+    bed.images[cell.image_key] = msgspec.structs.replace(image, layers=(*image.layers, image.layers[0]))
+    bed.registry = Registry(Traffic(gets=3, bytes=35))
+    sample = run(bed, cell)
+    assert (sample.outcome, sample.reason, sample.layers_unpacked) == (Outcome.OK, None, 2)
+
+
+def test_a_layer_of_unknown_digest_that_is_listed_twice_is_expected_once(bed: Bed) -> None:
+    """On a user's own engine the manifest is never seen: layers are known by their diff IDs alone."""
+    layers = [msgspec.structs.replace(layer, digest=None) for layer in bed.image().layers]
+    image = msgspec.structs.replace(bed.image(), layers=(*layers, layers[0]))
+    assert doubt(ColdProof(tier=Tier.ABSENT, source="engine_api", layers_unpacked=2), image) is None
+    assert doubt(ColdProof(tier=Tier.ABSENT, source="engine_api", layers_unpacked=1), image) is not None
 
 
 def test_a_warm_trial_unpacks_nothing_and_says_so(bed: Bed) -> None:

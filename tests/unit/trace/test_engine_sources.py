@@ -291,3 +291,30 @@ def test_of_an_unread_manifest_a_layer_that_was_there_already_drops_its_phases()
 def test_a_read_manifest_gives_layers_their_digests_whatever_else_was_sent() -> None:
     events = progress("a" * 12, "b" * 12, "c" * 12)
     assert {span.layer for span in layer_spans(events, window(*events))} == {A, B}
+
+
+def test_a_layer_listed_twice_is_unpacked_twice_and_its_registration_is_reported_once() -> None:
+    again = msgspec.structs.replace(image(), layers=(*image().layers, image().layers[0]))
+    log = LOG + b"".join(
+        b'time="2026-11-24T04:41:02.%03d000000Z" level=debug msg="%s"\n' % line
+        for line in (
+            (132, b"Applying tar in /data/overlay2/cache3/diff"),
+            (140, b"Applied tar %s to cache3, size: 4" % DIFF_A.encode()),
+        )
+    )
+    spans = pull_spans(log, msgspec.structs.replace(window(), image=again))
+    of_a = [(span.phase, span.start_ns // MS, span.end_ns // MS) for span in spans if span.layer == A]
+    assert of_a == [
+        (Phase.DOWNLOAD, 20, 60),
+        (Phase.UNPACK, 61, 90),
+        (Phase.REGISTER, 90, 99),
+        (Phase.UNPACK, 132, 140),
+    ]
+
+
+def test_layers_without_digests_are_counted_once_each() -> None:
+    layers = tuple(Layer(digest=None, diff_id=diff_id, compressed_bytes=None) for diff_id in (DIFF_A, DIFF_B, DIFF_A))
+    unnumbered = msgspec.structs.replace(image(), layers=layers)
+    spans = [make_span(Phase.UNPACK, 0, 1, layer=name) for name in ("a", "b")]
+    assert of_all_layers(spans, unnumbered) == tuple(spans)
+    assert of_all_layers(spans[:1], unnumbered) == ()
