@@ -47,9 +47,9 @@ _WITH_RESUME = {"resume", "budget", "source", "bases", "results", "as_json"}  # 
 @click.option(
     "--ready",
     metavar="PROBE",
-    help="When it is ready: http:PORT/PATH or tcp:PORT (the container's own port answers), log:TEXT (it writes that), "
-    "exec:COMMAND (that succeeds in it), healthcheck (its HEALTHCHECK does), notify (it sends READY=1 to "
-    "$NOTIFY_SOCKET) or exit (it ends with code 0).",
+    help="When it is ready: http:PORT/PATH, https:PORT/PATH or tcp:PORT (the container's own port answers), "
+    "log:TEXT (it writes that), exec:COMMAND (that succeeds in it), healthcheck (its HEALTHCHECK does), notify (it "
+    "sends READY=1 to $NOTIFY_SOCKET) or exit (it ends with code 0).",
 )
 @click.option("--platform", metavar="OS/ARCH", help="Which platform of --image.  [default: the engine's]")
 @factor_options

@@ -30,7 +30,7 @@ _WORKLOAD, _VARIANT = "hello", "alpine"
 
 @click.command(cls=PassThrough)
 @click.option("--image", metavar="REF", help="Start this image: a name, an archive, or a registry's reference.")
-@click.option("--ready", metavar="PROBE", help="When it is ready: http:PORT/PATH, tcp:PORT, log:TEXT or exit.")
+@click.option("--ready", metavar="PROBE", help="When it is ready, as in coldstart run: http:PORT/PATH, log:TEXT …")
 @click.option("--platform", metavar="OS/ARCH", help="Which platform of --image.  [default: the engine's]")
 @click.option("--workload", metavar="NAME", help=f"Of the catalogue, or a folder.  [default: {_WORKLOAD}]")
 @click.option("--variant", metavar="NAME", help=f"Of the workload.  [default: {_VARIANT}]")

@@ -17,7 +17,7 @@ from coldstart.measure.cold import ColdKeeper, doubt
 from coldstart.measure.failure import TrialFailure
 from coldstart.model.cell import Cell, Side, Tier, Trial
 from coldstart.model.sample import ColdProof, Conditions, Harness, Outcome, Sample
-from coldstart.probes.base import NotReady, Probe, Ready, options_with
+from coldstart.probes.base import NotReady, Probe, Ready, last_line, options_with
 from coldstart.trace.base import Observation, TrialWindow
 
 Pull = Timed[tuple[LayerEvent, ...]]
@@ -293,8 +293,9 @@ def _unready(found: NotReady, state: ContainerState, output_tail: str) -> TrialF
     tail = output_tail or None
     if not state.running:
         reason = f"it exited with code {state.exit_code} before it was ready"
-        if tail:
-            reason += f"; its last line: {tail.strip().splitlines()[-1]}"
+        written = last_line(output_tail)
+        if written:
+            reason += f"; its last line: {written}"
         return TrialFailure(Outcome.EXITED, reason, exit_code=state.exit_code, output_tail=tail)
     after = f", after {found.attempts} attempts" if found.attempts else ""
     return TrialFailure(Outcome.NEVER_READY, f"{found.reason}{after}", output_tail=tail)

@@ -15,7 +15,7 @@ class ProbeSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A probe's kind and what it looks for.
 
     ``kind`` is a name found among `coldstart.probes`; ``port`` is the container's own port for network
-    probes; ``argument`` is the path (http), the text to wait for (log) or the command to run (exec).
+    probes; ``argument`` is the path (http, https), the text to wait for (log) or the command to run (exec).
     """
 
     kind: str
@@ -24,13 +24,13 @@ class ProbeSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``http:8080/health``, ``tcp:6379``, ``log:ready to serve``, ``exec:pg_isready -q`` or a bare kind.
+        """Read ``http:8080/health``, ``https:8443/``, ``tcp:6379``, ``log:ready``, ``exec:true`` or a bare kind.
 
         Raises:
             UsageError: the text is none of these; the kind itself is checked where probes are discovered.
         """
         kind, _, rest = text.partition(":")
-        if kind in {"http", "tcp"}:
+        if kind in {"http", "https", "tcp"}:
             port, slash, path = rest.partition("/")
             if ":" in port or rest.startswith("//"):
                 raise UsageError(
@@ -42,13 +42,13 @@ class ProbeSpec(msgspec.Struct, frozen=True, kw_only=True):
             if not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 65536:
                 raise UsageError(
                     f"ready {text!r}: {kind} needs the container's port (1 to 65535), such as {kind}:8080"
-                    + ("/" if kind == "http" else ".")
+                    + ("." if kind == "tcp" else "/")
                 )
             if kind == "tcp" and slash:
                 raise UsageError(f"ready {text!r}: tcp takes a port only, such as tcp:{port}.")
             if re.search(r"[\x00-\x20\x7f]", path):
                 raise UsageError(f"ready {text!r}: a path has no spaces or control characters; write %20 for a space.")
-            return cls(kind=kind, port=int(port), argument=f"/{path}" if kind == "http" else "")
+            return cls(kind=kind, port=int(port), argument="" if kind == "tcp" else f"/{path}")
         if kind == "log" and not rest:
             raise UsageError(f"ready {text!r}: log needs the text to wait for, such as log:listening.")
         if kind == "exec":

@@ -105,7 +105,7 @@ def _image_changes(experiment: Experiment, overrides: Overrides) -> dict[str, ob
     if overrides.ready is None and experiment.ready is None:
         raise UsageError(
             f"--image {overrides.image} needs --ready, since nothing says when it is ready: "
-            "http:PORT/PATH, tcp:PORT, log:TEXT, exec:COMMAND, healthcheck, notify or exit."
+            "http:PORT/PATH, https:PORT/PATH, tcp:PORT, log:TEXT, exec:COMMAND, healthcheck, notify or exit."
         )
     return {"image": overrides.image, "workload": (), "variant": (), "folders": {}}
 

@@ -69,6 +69,12 @@ def options_with(probe: Probe, engine: Engine, own: ContainerOptions) -> Contain
     return own.plus(probe.options(engine)) if isinstance(probe, Equipped) else own
 
 
+def last_line(output: str) -> str | None:
+    """The last line with something in it; ``None`` where there is none, as in output of blank lines only."""
+    lines = output.strip().splitlines()
+    return lines[-1].strip() if lines else None
+
+
 def poll(
     attempt: Callable[[], str | None],
     engine: Engine,

@@ -15,7 +15,7 @@ import time
 from coldstart.engines.base import Engine, Executed, Timed
 from coldstart.errors import ColdstartError, EngineError
 from coldstart.model.probe import ProbeSpec
-from coldstart.probes.base import NotReady, Ready, poll
+from coldstart.probes.base import NotReady, Ready, last_line, poll
 
 _DUTY = 0.5  # without a pause the probe would take a core away from the app it waits for
 
@@ -74,5 +74,5 @@ class ExecProbe:
 
 
 def _told(executed: Executed) -> str:
-    said = executed.output.strip().splitlines()
-    return f"exit code {executed.exit_code}" + (f"; it said: {said[-1]}" if said else "")
+    written = last_line(executed.output)
+    return f"exit code {executed.exit_code}" + (f"; its last line: {written}" if written else "")

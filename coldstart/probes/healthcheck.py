@@ -11,7 +11,7 @@ import time
 from coldstart.engines.base import ContainerState, Engine, Health
 from coldstart.errors import UsageError
 from coldstart.model.probe import ProbeSpec
-from coldstart.probes.base import NotReady, Ready
+from coldstart.probes.base import NotReady, Ready, last_line
 
 _POLL_NS = 10_000_000  # an inspect costs dockerd 0.25 ms of a core; checks are tens of ms apart at best
 _NO_CHECK = (
@@ -74,5 +74,5 @@ def _reason(state: ContainerState) -> str:
             "healthcheck: unhealthy: as many checks in a row failed as the image allows. Allow more with HEALTHCHECK "
             "--retries or --start-period, or use an exec:COMMAND probe, which asks until --timeout"
         )
-    said = state.health.output.strip().splitlines()
-    return reason + (f"; the last check said: {said[-1]}" if said else "")
+    written = last_line(state.health.output)
+    return reason + (f"; the last check said: {written}" if written else "")

@@ -18,7 +18,7 @@ import msgspec
 from coldstart.engines.base import Engine
 from coldstart.engines.netns import tcp_socket
 from coldstart.model.probe import ProbeSpec
-from coldstart.probes._listeners import listening_ports
+from coldstart.probes._listeners import described, listeners
 from coldstart.probes.base import NotReady, Ready, poll
 
 _CONNECT_S = 0.1  # an unanswered connection attempt is made afresh after this
@@ -43,17 +43,17 @@ class TcpProbe:
         """Nothing listens before the start."""
 
     def wait(self, engine: Engine, container_id: str, deadline_ns: int) -> Ready | NotReady:
-        """Poll the container's address; a failure names the ports it listens on instead."""
+        """Poll the container's address; a failure names what it listens on instead."""
         started_ns = time.monotonic_ns()
         found = poll(self._attempts_at(engine, container_id), engine, container_id, deadline_ns, started_ns)
         if isinstance(found, Ready) or found.state is not None:
             return found
         state = engine.state(container_id)
-        ports = listening_ports(state.pid) if state.pid is not None else None
-        if ports is None:
+        seen = listeners(state.pid) if state.pid is not None else None
+        if seen is None:
             return found
-        listed = ", ".join(map(str, sorted(ports))) or "no TCP port"
-        return msgspec.structs.replace(found, reason=f"{found.reason}; it listens on {listed}", state=state)
+        reason = f"{found.reason}; {described(seen, self._port)}"
+        return msgspec.structs.replace(found, reason=reason, state=state)
 
     def close(self) -> None:
         """Nothing was kept."""

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from coldstart.engines.base import Capability, ContainerSpec, Engine, Timed
+from coldstart.engines.fake import FakeEngine
 from coldstart.errors import EngineError, EngineUnreachableError
 from coldstart.measure.cold import doubt
 from coldstart.measure.trial import Stage
@@ -19,7 +20,7 @@ from coldstart.model.sample import ColdProof, Outcome, Phase, Sample, Source
 from coldstart.model.timeline import ADDENDS, PULL_PARTS, phases_of
 from coldstart.probes.notify import NotifyProbe
 from tests.unit.factories import make_trial
-from tests.unit.measure.conftest import Bed, Registry, Traffic, Wait
+from tests.unit.measure.conftest import QUICK, Bed, Registry, Traffic, Wait
 
 
 def run(bed: Bed, cell: Cell) -> Sample:
@@ -333,3 +334,17 @@ def test_a_log_without_the_line_is_never_ready(bed: Bed) -> None:
     bed.timeout_ns = 20_000_000
     sample = run(bed, bed.cell(Tier.ABSENT))
     assert (sample.outcome, "contains the text" in (sample.reason or "")) == (Outcome.NEVER_READY, True)
+
+
+class Terse(FakeEngine):
+    """An engine whose containers write blank lines only."""
+
+    def output_tail(self, container_id: str, lines: int = 20) -> str:  # noqa: ARG002  the answer is the test's
+        return "\n \n"
+
+
+def test_a_container_that_wrote_blank_lines_only_has_exited_and_has_no_last_line(bed: Bed) -> None:
+    bed.engine = Terse(delays=QUICK)
+    sample = run(bed, bed.cell(variant="exits"))
+    assert (sample.outcome, sample.output_tail) == (Outcome.EXITED, "\n \n")
+    assert sample.reason == "it exited with code 3 before it was ready"

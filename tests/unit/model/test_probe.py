@@ -16,6 +16,7 @@ from coldstart.model.probe import ProbeSpec
         ("http:8080", ProbeSpec(kind="http", port=8080, argument="/")),
         ("http:8080/", ProbeSpec(kind="http", port=8080, argument="/")),
         ("http:80/a/b?c=1", ProbeSpec(kind="http", port=80, argument="/a/b?c=1")),
+        ("https:8443", ProbeSpec(kind="https", port=8443, argument="/")),
         ("tcp:6379", ProbeSpec(kind="tcp", port=6379)),
         ("tcp:65535", ProbeSpec(kind="tcp", port=65535)),
         ("log:ready: to serve", ProbeSpec(kind="log", argument="ready: to serve")),
@@ -32,7 +33,7 @@ def test_a_probe_is_read_as_written(text: str, expected: ProbeSpec) -> None:
 
 
 @pytest.mark.parametrize("port", ["", "0", "65536", "99999", "-1", "x", "80 ", "٨٠", "+80", "8_0", "9" * 5000])
-@pytest.mark.parametrize("kind", ["http", "tcp"])
+@pytest.mark.parametrize("kind", ["http", "https", "tcp"])
 def test_what_is_no_port_is_refused_with_an_example(kind: str, port: str) -> None:
     with pytest.raises(UsageError, match=rf"needs the container's port \(1 to 65535\), such as {kind}:8080"):
         ProbeSpec.parse(f"{kind}:{port}")

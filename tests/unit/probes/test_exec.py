@@ -75,7 +75,8 @@ def test_the_command_is_split_as_a_shell_would() -> None:
     ("behave", "reason"),
     [
         (code(1), "exec:check: exit code 1"),
-        (code(126, "first\nno such file\n"), "exec:check: exit code 126; it said: no such file"),
+        (code(126, "first\nno such file\n"), "exec:check: exit code 126; its last line: no such file"),
+        (code(1, "\n\n"), "exec:check: exit code 1"),
     ],
 )
 def test_a_failure_is_told_with_its_code_and_last_words(behave: Callable[[int], Executed], reason: str) -> None:

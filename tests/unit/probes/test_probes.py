@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,8 +20,8 @@ from coldstart.errors import UnknownNameError, UsageError
 from coldstart.model.cell import Network
 from coldstart.model.options import ContainerOptions
 from coldstart.model.probe import ProbeSpec
-from coldstart.probes._listeners import listening_ports
-from coldstart.probes.base import NotReady, Ready
+from coldstart.probes._listeners import described, listeners, listening_ports
+from coldstart.probes.base import NotReady, Ready, last_line
 from tests.unit.factories import make_image
 
 SECOND_NS = 1_000_000_000
@@ -77,6 +79,30 @@ def answering() -> Iterator[Callable[..., int]]:
         server.close()
 
 
+@pytest.fixture
+def tls_server(tmp_path: Path) -> Iterator[int]:
+    """A server with a certificate that nobody signed, which answers every request; its port."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subject = ["-subj", "/CN=nobody.invalid", "-days", "1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *subject], check=True, capture_output=True
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def run() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    client, _ = server.accept()
+                    with context.wrap_socket(client, server_side=True) as encrypted:
+                        encrypted.recv(4096)
+                        encrypted.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+
+        threading.Thread(target=run, daemon=True).start()
+        yield int(server.getsockname()[1])
+
+
 def test_http_is_ready_at_the_first_status_below_400(answering: Callable[..., int]) -> None:
     port = answering(b"HTTP/1.1 503 Busy\r\n\r\n", None, b"HTTP/1.1 204 No Content\r\n\r\n")
     found = wait("http:80/", Door(port))
@@ -89,9 +115,13 @@ def test_http_is_ready_at_the_first_status_below_400(answering: Callable[..., in
     ("answer", "seen"),
     [
         (b"HTTP/1.1 500 No\r\n\r\n", "status 500"),
-        (b"SSH-2.0-x\r\n", "the answer is no HTTP"),
-        (b"HTTP/1.1\r\n", "the answer is no HTTP"),
+        (b"SSH-2.0-x\r\n", "the answer is not HTTP"),
+        (b"HTTP/1.1\r\n", "the answer is not HTTP"),
         (None, "closed without an answer"),
+        (b"\r\n", "the answer is not HTTP"),
+        (b"\x15\x03\x01\x00\x02\x02\x46", "the answer is TLS; use https:80/"),
+        (b"HTTP/1.1 400 Bad\r\n\r\n", "status 400 (if the app checks the Host header, let it allow localhost:80"),
+        (b"HTTP/1.1 404 Not Found\r\n\r\n", "status 404"),
     ],
 )
 def test_http_says_what_it_saw_instead(answering: Callable[..., int], answer: bytes | None, seen: str) -> None:
@@ -99,6 +129,38 @@ def test_http_says_what_it_saw_instead(answering: Callable[..., int], answer: by
     found = wait("http:80/", engine, started(engine), within_ns=SECOND_NS // 50)
     assert isinstance(found, NotReady)
     assert seen in found.reason
+
+
+def test_http_takes_a_status_line_that_ends_with_a_bare_line_feed(answering: Callable[..., int]) -> None:
+    assert isinstance(wait("http:80/", Door(answering(b"HTTP/1.0 200 OK\n"))), Ready)
+
+
+def test_http_asks_for_host_localhost_which_frameworks_allow_by_default() -> None:
+    asked: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def run() -> None:
+            client, _ = server.accept()
+            with client:
+                asked.append(client.recv(4096))
+                client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        wait("http:8080/x", Door(server.getsockname()[1]))
+        thread.join()
+    assert asked == [b"GET /x HTTP/1.1\r\nHost: localhost:8080\r\nConnection: close\r\n\r\n"]
+
+
+def test_https_is_ready_whatever_the_certificate(tls_server: int) -> None:
+    assert isinstance(wait("https:443/", Door(tls_server)), Ready)
+
+
+def test_https_on_a_plain_port_says_that_there_is_no_tls(answering: Callable[..., int]) -> None:
+    engine = Door(answering(*[b"HTTP/1.1 400 Bad Request\r\n\r\n"] * 500))
+    found = wait("https:443/", engine, started(engine), within_ns=SECOND_NS // 50)
+    assert isinstance(found, NotReady)
+    assert "https:443/: no TLS on this port" in found.reason
 
 
 def test_tcp_is_ready_when_the_connection_is_accepted(answering: Callable[..., int]) -> None:
@@ -158,7 +220,7 @@ def test_what_needs_no_argument_takes_none(kind: str) -> None:
 
 
 def test_the_kinds_are_the_modules() -> None:
-    assert set(probes.names()) >= {"exec", "exit", "healthcheck", "http", "log", "notify", "tcp"}
+    assert set(probes.names()) >= {"exec", "exit", "healthcheck", "http", "https", "log", "notify", "tcp"}
 
 
 def test_listening_ports_are_those_in_state_listen_of_both_families(tmp_path: Path) -> None:
@@ -170,6 +232,42 @@ def test_listening_ports_are_those_in_state_listen_of_both_families(tmp_path: Pa
     )
     (net / "tcp6").write_text(header + f"   0: {'0' * 32}:0016 {'0' * 32}:0000 0A 0:0\n")
     assert listening_ports(7, proc=tmp_path) == frozenset({8080, 22})
+
+
+def write_sockets(proc: Path, pid: int, tcp: str = "", tcp6: str = "") -> None:
+    net = proc / str(pid) / "net"
+    net.mkdir(parents=True)
+    header = "  sl  local_address rem_address   st tx_queue\n"
+    (net / "tcp").write_text(header + tcp)
+    (net / "tcp6").write_text(header + tcp6)
+
+
+@pytest.mark.parametrize(
+    ("tcp", "tcp6", "words"),
+    [
+        (
+            "0: 0100007F:1F90 00000000:0000 0A 0:0\n",
+            "",
+            "it listens on 127.0.0.1:8080 only, where the probe cannot reach",
+        ),
+        ("", f"0: {'0' * 24}01000000:1F90 {'0' * 32}:0000 0A 0:0\n", "it listens on [::1]:8080 only"),
+        ("", f"0: 0000000000000000FFFF00000100007F:1F90 {'0' * 32}:0000 0A 0:0\n", "it listens on 127.0.0.1:8080 only"),
+        ("0: 0100007F:0050 00000000:0000 0A 0:0\n", "", "it listens on 80"),
+        ("0: 00000000:1F90 00000000:0000 0A 0:0\n", "", "it listens on 0.0.0.0:8080"),
+        ("", "", "it listens on no TCP port"),
+    ],
+)
+def test_what_listens_elsewhere_is_described(tmp_path: Path, tcp: str, tcp6: str, words: str) -> None:
+    """Addresses are the kernel's hexadecimal words, in the byte order of the machines the tests run on."""
+    write_sockets(tmp_path, 7, tcp, tcp6)
+    found = listeners(7, proc=tmp_path)
+    assert found is not None
+    assert described(found, 8080).startswith(words)
+
+
+@pytest.mark.parametrize(("output", "line"), [("", None), ("\n \n", None), ("a\n\n b \n\n", "b")])
+def test_the_last_line_is_the_last_with_something_in_it(output: str, line: str | None) -> None:
+    assert last_line(output) == line
 
 
 def test_a_process_that_cannot_be_looked_at_has_unknown_ports(tmp_path: Path) -> None:
