@@ -1,5 +1,21 @@
-"""``python -m coldstart``."""
+"""``coldstart``, and ``python -m coldstart``."""
 
-from coldstart.cli import main
+from __future__ import annotations
 
-main()
+import sys
+
+
+def main() -> None:
+    """Run the command line; an installation without its packages is an error with code 4, not Python's own 1."""
+    try:
+        from coldstart.cli import main as command_line  # noqa: PLC0415  so that it can be missing
+    except ImportError as error:
+        from coldstart.errors import EXIT_ENVIRONMENT  # noqa: PLC0415
+
+        sys.stderr.write(f"coldstart: its installation is incomplete: {error}. Install it again.\n")
+        sys.exit(EXIT_ENVIRONMENT)
+    command_line()
+
+
+if __name__ == "__main__":
+    main()

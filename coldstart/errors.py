@@ -23,6 +23,7 @@ Messages say where, what, and the remedy. Foreign exceptions are translated wher
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -115,3 +116,26 @@ class NothingMeasuredError(InvalidEnvironmentError):
 
 class EngineError(ColdstartError):
     """The engine answered a request with an error."""
+
+
+_REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "Make room there, or choose another place."),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "Run as root (sudo), or choose another place."),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "Raise the limit of open files (ulimit -n), and repeat."),
+    errno.EROFS: "Choose another place, or have it mounted for writing.",
+    errno.EIO: "The storage reports an error: look into dmesg, or choose another place.",
+    errno.ENOMEM: "Free some memory, and repeat.",
+}
+"""What helps where the system refuses for a reason that lies with the machine, by errno(3)."""
+
+
+def refusal(error: OSError, place: object = None, remedy: str = "") -> str | None:
+    """A message for what the system refused: the path, the reason and the remedy.
+
+    ``place`` names it where the error has no path of its own, as after a write. ``None`` if the reason is not one that
+    lies with the machine (a missing file is more likely a defect).
+    """
+    if error.errno not in _REMEDIES:
+        return None
+    where = place if error.filename is None else error.filename
+    return f"{'' if where is None else f'{where}: '}{error.strerror}. {remedy or _REMEDIES[error.errno]}"

@@ -14,8 +14,16 @@ import sys
 import click
 
 from coldstart import __version__
-from coldstart.cli._console import outlive_readers
-from coldstart.errors import EXIT_ENVIRONMENT, EXIT_INTERRUPTED, ColdstartError
+from coldstart.cli._console import outlive_readers, undelivered
+from coldstart.cli._unexpected import unexpected
+from coldstart.errors import (
+    EXIT_ENVIRONMENT,
+    EXIT_INCONCLUSIVE,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    ColdstartError,
+    refusal,
+)
 
 
 class LazyGroup(click.Group):
@@ -51,27 +59,62 @@ def root() -> None:
 
 
 def main() -> None:
-    """Run the command line and exit with the code of `coldstart.errors`."""
+    """Run the command line and exit with the code of `coldstart.errors`, whatever happens."""
     outlive_readers()
     for number in (signal.SIGTERM, signal.SIGHUP):  # whoever ends us, what we started is taken down
         if signal.getsignal(number) is signal.SIG_DFL:  # nohup's choice stays
             signal.signal(number, _interrupt)
     try:
-        code = root.main(prog_name="coldstart", standalone_mode=False)
-    except (click.exceptions.Abort, KeyboardInterrupt):
+        code = _delivered(_ended())
+    except KeyboardInterrupt:  # once more, while the first one was being reported
         code = EXIT_INTERRUPTED
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
-    except ColdstartError as error:
-        click.echo(f"coldstart: {error}", err=True)
-        code = error.exit_code
-    except PermissionError as error:
-        click.echo(
-            f"coldstart: permission denied: {error.filename}. Run as root (sudo), or choose another place.", err=True
-        )
+    except BaseException:  # noqa: BLE001  of reporting an error: nothing is left to do but to end with the right code
         code = EXIT_ENVIRONMENT
     sys.exit(code)
+
+
+def _ended() -> int:
+    """Run the command; its code. Code 1 comes from a verdict (`click.exceptions.Exit`) and from nothing else."""
+    try:
+        code = root.main(prog_name="coldstart", standalone_mode=False)
+    except BaseException as error:  # noqa: BLE001  a defect of ours or a library's: never a traceback, never 1
+        return _reported(error)
+    return code if isinstance(code, int) else EXIT_OK
+
+
+def _reported(error: BaseException) -> int:
+    code = EXIT_ENVIRONMENT
+    match error:
+        case click.exceptions.Abort() | KeyboardInterrupt():
+            return EXIT_INTERRUPTED
+        case click.ClickException():  # click's own code would be 1 for all that is no usage error
+            error.show()
+            return error.exit_code if isinstance(error, click.UsageError) else code
+        case SystemExit(code=None | 0):
+            return EXIT_OK
+        case ColdstartError():
+            message, code = str(error), error.exit_code
+        case MemoryError():
+            message = "there is not enough memory. Free some, and repeat."
+        case OSError():
+            message = refusal(error) or unexpected(error)
+        case _:
+            message = unexpected(error)
+    click.echo(f"coldstart: {message}", err=True)
+    return code
+
+
+def _delivered(code: int) -> int:
+    """The code, or 4 where all went well but standard output did not take what was found."""
+    error = undelivered()
+    if error is None:
+        return code
+    click.echo(
+        f"coldstart: standard output cannot be written: {error.strerror}. Make room, or send it elsewhere; what was "
+        "stored before is kept.",
+        err=True,
+    )
+    return EXIT_ENVIRONMENT if code in {EXIT_OK, EXIT_INCONCLUSIVE} else code
 
 
 def _interrupt(_number: int, _frame: object) -> None:

@@ -22,22 +22,59 @@ def stdout_console() -> Console:
 
 
 def outlive_readers() -> None:
-    """Let standard output and error take what nobody reads any more.
+    """Let standard output and error accept what cannot be delivered any more.
 
     Ctrl-C ends all of ``coldstart run 2>&1 | tee log``, tee first, and a lost connection takes the terminal away: what
-    was started is to be taken down all the same, and what was found is to be the exit code.
+    was started is to be taken down all the same, and what was found is to be the exit code. A full disk behind standard
+    output must not end a run either; `undelivered` then says so at the end.
     """
+    _open_missing()
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is not None and not isinstance(stream, _Outliving):
-            setattr(sys, name, cast("TextIO", _Outliving(stream)))
+        if not isinstance(stream, _Outliving):
+            setattr(sys, name, cast("TextIO", _Outliving(stream, _Loss(may_fail=name == "stderr"))))
+
+
+def undelivered() -> OSError | None:
+    """Write out what is buffered; why some of standard output was refused, ``None`` if nothing was.
+
+    That nobody reads it any more is no refusal: whoever reads only the first lines has what they wanted.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    return sys.stdout.loss.error if isinstance(sys.stdout, _Outliving) else None
+
+
+def _open_missing() -> None:
+    """Open standard streams that the caller closed, or the next file opened would take their number.
+
+    What is written to such a standard output is refused, as the caller's own file would have been.
+    """
+    for number, flags in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, flags)  # the lowest free number, which is this one
+            os.set_inheritable(number, True)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w", closefd=False))  # noqa: SIM115  for as long as the process lives
+
+
+class _Loss:
+    """What became of a stream: shared by its text and its bytes."""
+
+    def __init__(self, *, may_fail: bool) -> None:
+        self.may_fail = may_fail
+        self.error: OSError | None = None
 
 
 class _Outliving:
-    """A stream that goes on when its pipe has no reader or its terminal is gone; any other error is raised."""
+    """A stream that goes on when what is written to it cannot be delivered; it remembers why."""
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: Any, loss: _Loss) -> None:
         self._stream = stream
+        self.loss = loss
         self._reader_gone = {errno.EPIPE, *([errno.EIO] if stream.isatty() else [])}
 
     def __getattr__(self, name: str) -> Any:
@@ -45,7 +82,7 @@ class _Outliving:
 
     @property
     def buffer(self) -> _Outliving:
-        return _Outliving(self._stream.buffer)
+        return _Outliving(self._stream.buffer, self.loss)
 
     def write(self, content: Any) -> int:
         try:
@@ -62,8 +99,8 @@ class _Outliving:
 
     def _let_go(self, error: OSError) -> None:
         """What is still in its buffer goes nowhere, now and at exit."""
-        if error.errno not in self._reader_gone:
-            raise error
+        if error.errno not in self._reader_gone and not self.loss.may_fail:
+            self.loss.error = self.loss.error or error
         with suppress(OSError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._stream.fileno())

@@ -13,9 +13,10 @@ Run = Callable[..., int]
 
 
 @pytest.fixture(autouse=True)
-def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever runs on this machine, no test here finds it."""
+def no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Whatever runs on this machine, no test here finds it; details of errors go nowhere that stays."""
     monkeypatch.setenv("COLDSTART_STATE_DIR", "/nonexistent/coldstart")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
     monkeypatch.delenv("DOCKER_HOST", raising=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -83,11 +84,19 @@ def test_an_unknown_option_ends_with_2(coldstart: Run) -> None:
     ("error", "code", "message"),
     [
         (UsageError("what is that?"), 2, "coldstart: what is that?\n"),
+        (click.FileError("/x", "is a folder"), 4, "Error: Could not open file '/x': is a folder\n"),
+        (SystemExit(), 0, ""),
+        (MemoryError(), 4, "coldstart: there is not enough memory. Free some, and repeat.\n"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/x"),
+            4,
+            "coldstart: /x: No space left on device. Make room there, or choose another place.\n",
+        ),
         (EngineUnreachableError("gone"), 4, "coldstart: gone\n"),
         (
             PermissionError(13, "Permission denied", "/x"),
             4,
-            "coldstart: permission denied: /x. Run as root (sudo), or choose another place.\n",
+            "coldstart: /x: Permission denied. Run as root (sudo), or choose another place.\n",
         ),
     ],
 )
@@ -96,6 +105,70 @@ def test_an_error_is_one_message_and_its_code(
 ) -> None:
     ends(error)
     assert (coldstart("run"), capsys.readouterr()) == (code, ("", message))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("boom"),
+        RecursionError("too deep"),
+        AssertionError(),
+        SystemExit(1),
+        SystemExit("bye"),
+        OSError("odd"),
+    ],
+)
+def test_what_nobody_expected_is_one_line_that_names_its_details_and_never_the_code_of_a_regression(
+    coldstart: Run, ends: Ends, capsys: pytest.CaptureFixture[str], error: BaseException
+) -> None:
+    ends(error)
+    assert coldstart("gate") == 4
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith(f"coldstart: unexpected error ({type(error).__name__}")
+    details = Path(err.split()[-1]).read_text()
+    assert "Traceback (most recent call last)" in details
+    assert f"coldstart {__version__}\n" in details
+    assert "arguments ['gate']\n" in details
+
+
+def test_only_a_verdict_ends_with_1(coldstart: Run, ends: Ends) -> None:
+    ends(click.exceptions.Exit(1))
+    assert coldstart("gate") == 1
+
+
+def test_a_command_that_returns_something_ends_with_0(coldstart: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = click.Command("returning", callback=lambda: "a value")
+    monkeypatch.setattr(cli.LazyGroup, "get_command", lambda _group, _context, _name: command)
+    assert coldstart("run") == 0
+
+
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (RuntimeError(), 4)])
+def test_an_error_while_an_error_is_reported_has_its_code_too(
+    coldstart: Run, ends: Ends, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
+) -> None:
+    ends(ValueError("boom"))
+
+    def fail(_error: BaseException) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(cli, "unexpected", fail)
+    assert coldstart("run") == code
+
+
+def test_an_installation_without_its_packages_is_no_regression_either(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("raise ImportError('No module named click')")
+    done = subprocess.run(
+        [sys.executable, "-m", "coldstart", "--version"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (
+        4,
+        "coldstart: its installation is incomplete: No module named click. Install it again.\n",
+    )
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), click.exceptions.Abort()])
@@ -212,9 +285,52 @@ def test_nothing_is_said_of_a_reader_that_left(tmp_path: Path) -> None:
     assert process.communicate()[1].decode().splitlines() == [*["message"] * 3, "coldstart: at the end"]
 
 
-def test_output_that_a_full_disk_refuses_is_an_error() -> None:
+def started(*arguments: str, code: int | None = None, **streams: Any) -> tuple[int, str]:
+    """The exit code and standard error of a fresh command, or of one that says much and ends with ``code``."""
+    argv = ["-m", "coldstart", *arguments] if code is None else ["-c", ENDING.format(code=code), "run"]
+    done = subprocess.run([sys.executable, *argv], stderr=subprocess.PIPE, text=True, check=False, **streams)
+    return done.returncode, done.stderr
+
+
+ENDING = """
+import click
+from coldstart import cli
+
+@click.command()
+def ending():
+    click.echo("x" * 100_000)
+    raise click.exceptions.Exit({code})
+
+cli.LazyGroup.get_command = lambda *_: ending
+cli.main()
+"""
+
+
+def test_output_that_a_full_disk_refuses_is_an_error_in_one_line() -> None:
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "coldstart", "--version"], stdout=full, stderr=subprocess.PIPE, check=False
-        )
-    assert done.returncode != 0
+        code, err = started("--version", stdout=full)
+    assert (code, err.count("\n")) == (4, 1)
+    assert err.startswith("coldstart: standard output cannot be written: No space left on device.")
+
+
+@pytest.mark.parametrize(("code", "ended"), [(0, 4), (3, 4), (1, 1), (2, 2), (130, 130)])
+def test_a_full_disk_hides_no_verdict_and_no_mistake(code: int, ended: int) -> None:
+    with Path("/dev/full").open("w") as full:
+        assert started(code=code, stdout=full)[0] == ended
+
+
+def test_messages_that_a_full_disk_refuses_change_nothing(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        assert speaking(tmp_path / "end", subprocess.DEVNULL, full).wait() == 4
+    assert (tmp_path / "end").exists()
+
+
+def test_a_closed_standard_output_is_an_error_and_takes_no_other_file_in_its_place() -> None:
+    code, err = started("--version", preexec_fn=lambda: os.close(1))
+    assert (code, err.count("\n")) == (4, 1)
+    assert "standard output cannot be written: Bad file descriptor" in err
+
+
+def test_a_closed_standard_error_changes_nothing() -> None:
+    command = [sys.executable, "-m", "coldstart", "rnu"]
+    assert subprocess.run(command, preexec_fn=lambda: os.close(2), check=False).returncode == 2
