@@ -109,7 +109,13 @@ class Engine(Protocol):
         """The OCI runtimes it can start containers with."""
 
     def has_image(self, image: Image) -> bool:
-        """Whether the image, by its ID, is in the engine."""
+        """Whether the image, by its reference or its ID, is in the engine."""
+
+    def has_reference(self, image: Image) -> bool:
+        """Whether its reference is known there: an engine may have the image under another name only.
+
+        A container is created from the reference; pulling it gives the image that name, and moves no layer.
+        """
 
     def remove_image(self, image: Image) -> None:
         """Remove it and, where all images are ours, whatever shares a layer with it. Absent is fine.

@@ -82,7 +82,8 @@ class DockerEngine:
         self._version: dict[str, Any] = version
         self._prefix = f"/v{version['ApiVersion']}"
         self._info: dict[str, Any] = self._get("/info")
-        self._pulled: set[str] = set()
+        self._pulled: set[str] = set()  # IDs of images that only we brought here
+        self._named: set[str] = set()  # references that we gave to images that were here
         root = Path(self._info.get("DockerRootDir") or "/nonexistent")
         self.data_root = root if self._is_local() and root.is_dir() else None
         self.capabilities = self._capabilities()
@@ -116,6 +117,10 @@ class DockerEngine:
         """By reference and by ID: a copy under another name would spoil a pull just as well."""
         return any(self._inspect_image(name) is not None for name in dict.fromkeys((image.reference, image.image_id)))
 
+    def has_reference(self, image: Image) -> bool:
+        """By reference alone: a digest of another repository is another name (moby, daemon/images, GetImage)."""
+        return self._inspect_image(image.reference) is not None
+
     def remove_image(self, image: Image) -> None:
         """See `Engine.remove_image`; on an engine not ours alone, only an image we pulled or labelled."""
         if Capability.PRIVATE in self.capabilities:
@@ -148,6 +153,7 @@ class DockerEngine:
             query = f"fromImage={quote(name)}&tag={quote(digest)}"
         else:
             query = f"fromImage={quote(image.reference)}" + ("" if ":" in name.rpartition("/")[2] else "&tag=latest")
+        was_here = Capability.PRIVATE not in self.capabilities and self.has_image(image)
         with_pull = Connection(self._address.url)
         try:
             head, pieces = with_pull.stream("POST", f"{self._prefix}/images/create?{query}")
@@ -161,8 +167,10 @@ class DockerEngine:
         if failure := pull_error(text):
             raise EngineError(f"pull of {image.reference}: {failure}")
         pulled = self._inspect_image(image.reference)
-        if pulled is not None:
+        if pulled is not None and not was_here:
             self._pulled.add(pulled["Id"])
+        elif pulled is not None and pulled["Id"] not in self._pulled:
+            self._named.add(image.reference)
         return Timed(head.start_ns, end_ns, layer_events(stamped))
 
     def create(self, spec: ContainerSpec) -> Timed[str]:
@@ -284,9 +292,9 @@ class DockerEngine:
     def close(self) -> None:
         """Close the connection; a user's engine is left without the images it did not have."""
         if Capability.PRIVATE not in self.capabilities:
-            for image_id in tuple(self._pulled):
+            for name in (*self._named, *self._pulled):
                 with contextlib.suppress(EngineError, EngineUnreachableError):
-                    self._remove_image(image_id)
+                    self._remove_image(name)
         self._connection.close()
 
     def _capabilities(self) -> frozenset[Capability]:
@@ -347,6 +355,7 @@ class DockerEngine:
         if answer.status != 404:
             _check(answer, f"removal of image {name}")
         self._pulled.discard(name)
+        self._named.discard(name)
 
 
 def _check(answer: Response, what: str) -> None:

@@ -150,7 +150,7 @@ class FakeEngine:
     def __init__(self, where: str = "testbed", delays: Delays | None = None) -> None:
         self._where = where
         self._delays = delays or Delays()
-        self._present: set[str] = set()
+        self._present: dict[str, set[str]] = {}  # references by image ID
         self._containers: dict[str, _Container] = {}
         self._ids = itertools.count(1)
         self._log = bytearray()
@@ -177,9 +177,13 @@ class FakeEngine:
         """Whether it was pulled and not removed since."""
         return image.image_id in self._present
 
+    def has_reference(self, image: Image) -> bool:
+        """Whether it was pulled under that name."""
+        return image.reference in self._present.get(image.image_id, ())
+
     def remove_image(self, image: Image) -> None:
-        """Forget it."""
-        self._present.discard(image.image_id)
+        """Forget it, whatever it was called."""
+        self._present.pop(image.image_id, None)
 
     def layer_paths(self, image: Image) -> tuple[Path, ...]:
         """None: a fake's layers are nowhere."""
@@ -209,12 +213,12 @@ class FakeEngine:
             time.sleep(self._delays.register_s)
             if not is_repeated:
                 events.append(LayerEvent(time.monotonic_ns(), short, "Pull complete"))
-        self._present.add(image.image_id)
+        self._present.setdefault(image.image_id, set()).add(image.reference)
         return Timed(start_ns, time.monotonic_ns(), tuple(events))
 
     def create(self, spec: ContainerSpec) -> Timed[str]:
         """Timed: remember it."""
-        if not self.has_image(spec.image):
+        if not self.has_reference(spec.image):
             raise EngineError(f"create of a container from {spec.image.reference}: No such image")
         if spec.runtime not in {runtime.name for runtime in self.runtimes()}:
             raise EngineError(f"create: unknown or invalid runtime name: {spec.runtime}")

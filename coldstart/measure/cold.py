@@ -93,9 +93,11 @@ class ColdKeeper:
         )
 
     def _ensure_present(self, image: Image) -> None:
-        if self._engine.has_image(image):
+        """Have the image under the reference that containers are created from; of one that is there, only the name."""
+        if self._engine.has_reference(image):
             return
-        self._forget(image)
+        if not self._engine.has_image(image):
+            self._forget(image)
         try:
             self._engine.pull(image)
         except EngineError as error:

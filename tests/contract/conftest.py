@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -29,7 +30,8 @@ from tests.archives import with_healthcheck, with_repeated_layer
 class Contender:
     """An engine under contract: ``server`` listens on port 8080 and says so, ``shell`` runs ``sh -c`` commands.
 
-    ``checked`` runs commands too, and has a HEALTHCHECK that agrees. ``repeated`` lists one layer twice.
+    ``checked`` runs commands too, and has a HEALTHCHECK that agrees. ``repeated`` lists one layer twice, ``renamed``
+    is ``shell`` under another name.
     """
 
     engine: Engine
@@ -37,6 +39,7 @@ class Contender:
     shell: Image
     checked: Image
     repeated: Image
+    renamed: Image
 
     def spec(
         self, image: Image, *command: str, network: Network = Network.BRIDGE, probe: Probe | None = None
@@ -56,6 +59,7 @@ def _fake(_request: pytest.FixtureRequest) -> Contender:
         shell=fake.image("sh", "image"),
         checked=fake.image("sh", "checked"),
         repeated=_repeating(fake.image("sh", "repeated")),
+        renamed=msgspec.structs.replace(fake.image("sh", "image"), reference="fake.invalid/renamed:1"),
     )
 
 
@@ -73,6 +77,7 @@ def _docker(request: pytest.FixtureRequest) -> Contender:
     (server,) = ensure_images(host, [("hello", "scratch")], lambda _: None)
     base = ensure_base(host.cache, "alpine", platform, BaseSource.AUTO, lambda _: None)
     folder = request.getfixturevalue("tmp_path_factory").mktemp("checked")
+    renamed = shutil.copy(base.archive, folder / "renamed.tar")
     address = EngineAddress(
         url=bed.docker_host, where="testbed", private=True, netns=bed.engine_netns, log=bed.engine_log
     )
@@ -82,6 +87,7 @@ def _docker(request: pytest.FixtureRequest) -> Contender:
         shell=take_in(host, str(base.archive), None, lambda _: None),
         checked=take_in(host, with_healthcheck(base.archive, folder, "true"), None, lambda _: None),
         repeated=take_in(host, with_repeated_layer(base.archive, folder), None, lambda _: None),
+        renamed=take_in(host, str(renamed), None, lambda _: None),
     )
 
 

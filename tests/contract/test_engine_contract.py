@@ -65,6 +65,23 @@ def test_a_pull_brings_the_image_and_a_removal_takes_it(engine: Engine, contende
     assert (before, between_them, engine.has_image(image)) == (False, True, False)
 
 
+def test_an_image_that_is_there_under_another_name_is_given_its_name_by_a_pull(
+    engine: Engine, contender: Contender, shell: Image
+) -> None:
+    other = contender.renamed
+    assert other.image_id == shell.image_id
+    assert (engine.has_image(other), engine.has_reference(other)) == (True, False)
+    with pytest.raises(EngineError, match="No such image"):
+        engine.create(contender.spec(other))
+    pull = engine.pull(other)
+    assert [event for event in pull.value if event.status == "Pull complete"] == []
+    assert engine.has_reference(other)
+    engine.create(contender.spec(other))
+    engine.sweep()
+    engine.remove_image(other)
+    assert not engine.has_image(shell)
+
+
 def test_removing_what_is_absent_is_fine(engine: Engine, contender: Contender) -> None:
     engine.remove_image(contender.server)
     engine.remove_image(contender.server)

@@ -76,7 +76,7 @@ class FakeDaemon:
         return (200, self.images[names[0]]) if names else (404, {"message": f"No such image: {name}"})
 
     def _remove(self, name: str) -> tuple[int, object]:
-        names = self._known_as(name)
+        names = [name] if name in self.images else self._known_as(name)
         for known in names:
             del self.images[known]
         return (200, [{"Deleted": name}]) if names else (404, {"message": f"No such image: {name}"})

@@ -65,6 +65,20 @@ def test_a_users_engine_is_left_without_what_we_pulled(
     assert list(daemon.images) == [theirs.reference]
 
 
+def test_a_users_image_that_we_gave_another_name_loses_that_name_only(
+    daemon: FakeDaemon, engine: DockerEngine, theirs: Image
+) -> None:
+    """The same image by another reference: its ID is the user's, and is never removed."""
+    daemon.offered["ours:1"] = daemon.images["theirs:1"]
+    other = make_image(reference="ours:1", image_id=theirs.image_id)
+    assert not engine.has_reference(other)
+    engine.pull(other)
+    daemon.requests.clear()
+    engine.close()
+    assert daemon.changes == ["DELETE /images/ours:1?force=1"]
+    assert list(daemon.images) == [theirs.reference]
+
+
 def test_our_own_engine_keeps_what_was_pulled(daemon: FakeDaemon, offered: Image) -> None:
     with closing(connect(EngineAddress(url=daemon.url, where="testbed", private=True))) as engine:
         engine.pull(offered)
@@ -110,7 +124,9 @@ def test_removing_what_is_not_there_is_fine(daemon: FakeDaemon, engine: DockerEn
 
 
 def test_a_copy_under_another_name_is_the_image_too(engine: DockerEngine, theirs: Image) -> None:
-    assert engine.has_image(make_image(reference="other:1", image_id=theirs.image_id))
+    copy = make_image(reference="other:1", image_id=theirs.image_id)
+    assert (engine.has_image(copy), engine.has_reference(copy)) == (True, False)
+    assert engine.has_reference(theirs)
 
 
 # --- pulling ---

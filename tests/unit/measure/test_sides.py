@@ -48,6 +48,20 @@ def test_a_sides_starts_have_its_own_options_and_the_discarded_ones_too(bed: Bed
     assert [spec.options.env for spec in created[2:]] == [(), ()]
 
 
+@pytest.mark.parametrize("first", Side)
+def test_one_image_under_two_names_starts_for_both_sides(bed: Bed, created: list[ContainerSpec], first: Side) -> None:
+    """An unchanged image is the commonest input of a gate: neither side may fail for the other's name."""
+    cell = bed.cell()
+    main = bed.images[cell.image_key]
+    ours = bed.bench()
+    bed.images[cell.image_key] = msgspec.structs.replace(main, reference="r/pr@sha256:1")
+    stage = Stage(ours, {Side.CANDIDATE: bed.bench()})
+    order = [first, *(side for side in Side if side is not first)]
+    samples = [stage.run(of(side, make_trial(cell=cell))) for side in order]
+    assert [(sample.outcome, sample.reason) for sample in samples] == [(Outcome.OK, None)] * 2
+    assert {spec.image.reference for spec in created} == {main.reference, "r/pr@sha256:1"}
+
+
 def test_a_sides_images_are_its_own(bed: Bed, created: list[ContainerSpec]) -> None:
     ours = bed.cell(variant="main")
     mine = bed.bench()
