@@ -30,6 +30,10 @@ class BlobTraffic(Protocol):
     def bytes(self) -> int:
         """Bytes of their bodies."""
 
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """Digests of the blobs, one for each download."""
+
 
 class BlobLog(Protocol):
     """A registry's access log."""
@@ -56,6 +60,10 @@ class QuietWait(Protocol):
     def busy_fraction(self) -> float | None:
         """CPU busy in the last window."""
 
+    @property
+    def disturbance(self) -> str:
+        """What kept the machine busy, in words; empty where it was quiet."""
+
 
 class Surroundings(Protocol):
     """The machine around a trial."""
@@ -67,7 +75,7 @@ class Surroundings(Protocol):
         """Bring the image's blobs into the registry's page cache, so that every pull finds them in one state."""
 
     def wait_until_quiet(self) -> QuietWait:
-        """Block until the CPU is quiet, or give up."""
+        """Block until neither the CPU nor the engine's disk is in use, or give up."""
 
     def evict(self, paths: Sequence[Path]) -> None:
         """Drop the pages of all files below the folders."""

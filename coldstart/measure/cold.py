@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,15 @@ from coldstart.model.sample import ColdProof, Outcome
 
 REGISTRY_LOG = "registry_log"
 ENGINE_API = "engine_api"
+STILL_WARM = 0.95
+"""A start is warm while so much of what the last warming start left in memory is still there.
+
+A start touches a part of its image's pages, and the kernel reclaims those first that were used least recently
+(Documentation/admin-guide/mm/concepts.rst, "Reclaim"): what nobody used since it was unpacked goes before what a start
+used. So while a twentieth is gone, a start that touches less than 95 % of the pages has lost none of them, and one that
+touches more has lost a twentieth at most. A share of the image's size could say nothing: what a start touches of an
+image reaches from all of it (one static binary) to a few percent (an interpreter with its libraries).
+"""
 
 
 def unprovable(tier: Tier, engine: Engine) -> str | None:
@@ -36,6 +46,7 @@ class ColdKeeper:
         self._surroundings = bench.surroundings
         self._blobs = bench.blobs
         self._warm_starts: dict[tuple[str, str], int] = {}
+        self._warmed_bytes: dict[tuple[str, str], int] = {}
         self._layers: dict[str, frozenset[str]] = {}
 
     def prepare(self, cell: Cell, image: Image, start_once: Callable[[Cell], None]) -> ColdProof:
@@ -49,15 +60,50 @@ class ColdKeeper:
         self._ensure_present(image)
         if cell.tier is Tier.CACHED:
             return self._prepare_cached(image)
-        if self._warm_starts.get((image.image_id, cell.runtime), 0) == 0:
+        key = (image.image_id, cell.runtime)
+        if not self._is_still_warm(key, image):
+            self._forget(image)
+        if self._warm_starts.get(key, 0) == 0:
             start_once(cell)
             self.started(cell, image)
+        if (resident_bytes := self._resident_bytes(image)) is not None:
+            self._warmed_bytes.setdefault(key, resident_bytes)
         return ColdProof(
             tier=cell.tier,
             source=self._proof_source(),
             image_present=self._engine.has_image(image),
-            warm_starts=self._warm_starts[image.image_id, cell.runtime],
+            resident_bytes=resident_bytes,
+            warm_starts=self._warm_starts[key],
+            warmed_bytes=self._warmed_bytes.get(key),
         )
+
+    def confirm(self, proof: ColdProof, image: Image) -> ColdProof:
+        """The proof with what is in memory now: asked just before the window, for waiting for quiet takes seconds.
+
+        Raises:
+            TrialFailure: `Outcome.NOT_COLD`: something read the layers since they were evicted, or what an earlier
+                start had left in memory is gone.
+        """
+        if proof.resident_bytes is None:
+            return proof
+        resident_bytes = self._surroundings.resident_bytes(self._engine.layer_paths(image))
+        confirmed: ColdProof = msgspec.structs.replace(proof, resident_bytes=resident_bytes)
+        reason = _doubt_in_memory(confirmed)
+        if reason is not None:
+            self._forget(image)
+            raise TrialFailure(Outcome.NOT_COLD, reason)
+        return confirmed
+
+    def _is_still_warm(self, key: tuple[str, str], image: Image) -> bool:
+        warmed_bytes = self._warmed_bytes.get(key)
+        resident_bytes = None if warmed_bytes is None else self._resident_bytes(image)
+        return warmed_bytes is None or resident_bytes is None or resident_bytes >= STILL_WARM * warmed_bytes
+
+    def _resident_bytes(self, image: Image) -> int | None:
+        """Bytes of its layers in memory; ``None`` where they cannot be read."""
+        if Capability.LAYER_PATHS not in self._engine.capabilities:
+            return None
+        return self._surroundings.resident_bytes(self._engine.layer_paths(image))
 
     def started(self, cell: Cell, image: Image) -> None:
         """A container of this image was started: its pages, and the runtime's for it, are in memory now."""
@@ -108,6 +154,7 @@ class ColdKeeper:
         gone = {layer.diff_id for layer in image.layers}
         cold = {image.image_id, *(name for name, layers in self._layers.items() if layers & gone)}
         self._warm_starts = {key: n for key, n in self._warm_starts.items() if key[0] not in cold}
+        self._warmed_bytes = {key: n for key, n in self._warmed_bytes.items() if key[0] not in cold}
 
     def _proof_source(self) -> str:
         return REGISTRY_LOG if self._blobs is not None else ENGINE_API
@@ -129,6 +176,7 @@ class BlobWatch:
             proof,
             blob_gets=traffic.gets if traffic is not None else None,
             blob_bytes=traffic.bytes if traffic is not None else None,
+            blob_digests=traffic.digests if traffic is not None else None,
             layers_unpacked=len({event.layer for event in events if event.status == "Pull complete"}),
         )
 
@@ -136,8 +184,8 @@ class BlobWatch:
 def doubt(proof: ColdProof, image: Image) -> str | None:
     """What the evidence lacks for its tier; ``None`` if it is complete.
 
-    ``absent``: the registry served each blob once, to the byte, and every layer was unpacked. ``cached`` and ``warm``:
-    it served none, and the image was there.
+    ``absent``: the registry served each blob of the manifest once, to the byte, and no other, and every layer was
+    unpacked. ``cached`` and ``warm``: it served none, the image was there, and so were its pages, or were not.
     """
     return _doubt_absent(proof, image) if proof.tier is Tier.ABSENT else _doubt_present(proof)
 
@@ -150,7 +198,17 @@ def _doubt_absent(proof: ColdProof, image: Image) -> str | None:
     manifest = (len(_blob_digests(image)) + 1, _blob_bytes(image))  # one more: the configuration
     if proof.blob_gets is not None and served != manifest:
         return "the registry served {} blobs, {} bytes; the manifest has {} and {}".format(*served, *manifest)
+    if proof.blob_digests is not None:
+        return _doubt_blobs(Counter(proof.blob_digests), Counter([image.image_id, *_blob_digests(image)]))
     return None
+
+
+def _doubt_blobs(served: Counter[str], listed: Counter[str | None]) -> str | None:
+    other = sorted(digest for digest in served if digest not in listed)
+    if other:
+        return f"the registry served {', '.join(other)}, which the manifest does not list"
+    again = sorted(digest for digest, count in served.items() if count > listed[digest])
+    return f"the registry served {', '.join(again)} more than once" if again else None
 
 
 def _doubt_present(proof: ColdProof) -> str | None:
@@ -158,11 +216,21 @@ def _doubt_present(proof: ColdProof) -> str | None:
         return f"the registry served {proof.blob_gets} blobs to a start that needed none"
     if not proof.image_present:
         return "the image was not in the engine"
-    if proof.tier is Tier.CACHED and proof.resident_bytes != 0:
-        return f"{proof.resident_bytes} bytes of its layers were in memory"
     if proof.tier is Tier.WARM and not proof.warm_starts:
         return "nothing had started it since it was last evicted"
-    return None
+    return _doubt_in_memory(proof)
+
+
+def _doubt_in_memory(proof: ColdProof) -> str | None:
+    resident_bytes, warmed_bytes = proof.resident_bytes, proof.warmed_bytes
+    if proof.tier is Tier.CACHED and resident_bytes != 0:
+        return f"{resident_bytes} bytes of its layers were in memory: something read them after they were evicted"
+    if resident_bytes is None or warmed_bytes is None or resident_bytes >= STILL_WARM * warmed_bytes:
+        return None
+    return (
+        f"{resident_bytes} bytes of its layers were in memory, of {warmed_bytes} that the start which warmed them left "
+        "there: the machine needed the memory for something else"
+    )
 
 
 def _distinct_layers(image: Image) -> int:

@@ -127,8 +127,18 @@ class _TrialRun:
         wait = self._bench.surroundings.wait_until_quiet()
         self._quiet_wait_ns = wait.waited_ns
         if not wait.quiet:
-            busy = "" if wait.busy_fraction is None else f"; the CPU was {wait.busy_fraction:.0%} busy at last"
+            busy = f": {wait.disturbance}" if wait.disturbance else ""
             raise TrialFailure(Outcome.NOT_QUIET, f"no quiet window within {wait.waited_ns / 1e9:.0f} s{busy}")
+        self._confirm()
+
+    def _confirm(self) -> None:
+        assert self._proof is not None
+        try:
+            self._proof = self._cold.confirm(self._proof, self._subject.image)
+        except EngineUnreachableError:
+            raise
+        except EngineError as error:
+            raise TrialFailure(Outcome.NOT_COLD, str(error)) from error
 
     def _measure(self, sample: Sample) -> Sample:
         bench = self._bench
@@ -216,6 +226,7 @@ class _TrialRun:
         spans += start_spans(observations, window.starts, (started.ready,))
         source = profile(instant for observation in observations for instant in observation.instants)
         received_bytes = next((o.received_bytes for o in observations if o.received_bytes is not None), None)
+        unpacked_bytes = next((o.unpacked_bytes for o in observations if o.unpacked_bytes is not None), None)
         sample = msgspec.structs.replace(
             sample,
             source=source,
@@ -225,8 +236,8 @@ class _TrialRun:
             clock=window.clock,
             bytes_received=received_bytes if self._proof.blob_bytes is None else self._proof.blob_bytes,
             layers_unpacked=self._proof.layers_unpacked,
-            bytes_unpacked=image.unpacked_bytes if started.pull is not None else 0,
-            files_unpacked=image.files if started.pull is not None else 0,
+            bytes_unpacked=unpacked_bytes if started.pull is not None else 0,
+            files_unpacked=None if started.pull is not None else 0,  # no engine tells how many
             harness=Harness(probe_attempts=started.ready.attempts, readiness_resolution_ns=started.ready.resolution_ns),
         )
         reason = doubt(self._proof, image)

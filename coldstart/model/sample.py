@@ -95,8 +95,9 @@ class ColdProof(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The evidence for a tier, as observed; ``None`` is what nobody could see.
 
     ``blob_gets`` and ``blob_bytes`` are successful blob downloads in the registry's access log during the
-    trial; ``layers_unpacked`` is the engine's count; ``resident_bytes`` are the pages of the image's layers in
-    memory before the start; ``warm_starts`` counts starts of this image by this runtime since it was last evicted.
+    trial, and ``blob_digests`` names them; ``layers_unpacked`` is the engine's count; ``resident_bytes`` are the pages
+    of the image's layers in memory just before the start; ``warm_starts`` counts starts of this image by this runtime
+    since it was last evicted, and ``warmed_bytes`` are the pages that were in memory after the first of them.
     """
 
     tier: Tier
@@ -107,6 +108,8 @@ class ColdProof(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     layers_unpacked: int | None = None
     resident_bytes: int | None = None
     warm_starts: int | None = None
+    warmed_bytes: int | None = None
+    blob_digests: tuple[str, ...] | None = None
 
 
 class Conditions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -179,7 +182,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One trial, whatever became of it.
 
     ``source`` is the profile the phases are drawn from (``engine``, ``proc``, ``trace``), ``fallback`` why that is not
-    the best one of the run. ``bytes_received``, ``layers_unpacked`` and the like are counters of this trial; ``uses``
+    the best one of the run. ``bytes_received``, ``layers_unpacked`` and the like were counted in this trial, and are
+    ``None`` where nobody counted: the sizes of the image itself are in the manifest. ``uses`` is
     what processes took; ``output_tail`` is kept of trials that failed. ``sentinel`` was read before the first trial of
     a block, in a quiet window of its own.
     """

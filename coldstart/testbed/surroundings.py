@@ -13,7 +13,7 @@ from coldstart.model.sample import Conditions, SentinelReading
 from coldstart.testbed import pagecache
 from coldstart.testbed.block import disk_of
 from coldstart.testbed.conditions import conditions, read_meters
-from coldstart.testbed.quiet import QuietWait, wait_until_quiet
+from coldstart.testbed.quiet import QuietWait, read_wait_ms, wait_until_quiet
 from coldstart.testbed.registry import blob_path
 from coldstart.testbed.sentinel import read_sentinel
 
@@ -70,8 +70,8 @@ class Surroundings:
             ) from error
 
     def wait_until_quiet(self) -> QuietWait:
-        """Block until the CPU is quiet, or give up."""
-        return wait_until_quiet()
+        """Block until neither the CPU nor the engine's disk is in use, or give up."""
+        return wait_until_quiet(read_disk_ms=lambda: read_wait_ms(self._disk))
 
     def evict(self, paths: Sequence[Path]) -> None:
         """Drop the pages of all files below the folders."""

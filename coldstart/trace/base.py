@@ -38,13 +38,14 @@ class Instant(msgspec.Struct, frozen=True, kw_only=True):
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """What a source saw of one trial.
 
-    ``received_bytes`` are what the engine read from the network during the pull; ``uses`` what processes took; ``lost``
-    says why the source, which should have seen the trial, did not.
+    ``received_bytes`` are what the engine read from the network during the pull, ``unpacked_bytes`` what it says that
+    it unpacked; ``uses`` what processes took; ``lost`` says why the source, which should have seen the trial, did not.
     """
 
     spans: tuple[Span, ...] = ()
     instants: tuple[Instant, ...] = ()
     received_bytes: int | None = None
+    unpacked_bytes: int | None = None
     uses: tuple[ProcessUse, ...] = ()
     lost: str | None = None
 

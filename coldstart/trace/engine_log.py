@@ -7,7 +7,8 @@ Lines used, the same from Docker 20 to 28 with a graph driver (moby: ``distribut
     pulling blob "sha256:…"                            a layer's download begins; resolve has ended
     Downloaded <short digest> to tempfile …            it ends
     Applying tar in …/overlay2/<cache ID>/diff         a layer's unpack begins, in the manifest's order
-    Applied tar sha256:<diff ID> to <cache ID>, …      it ends; register begins, until the API's "Pull complete"
+    Applied tar sha256:<diff ID> to <cache ID>, size: <bytes of its files>
+                                                       it ends; register begins, until the API's "Pull complete"
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _REQUEST = re.compile(rb"^Calling POST \S*/images/create\?")
 _BLOB = re.compile(rb'^pulling blob \\?"?(sha256:[0-9a-f]{64})')
 _DOWNLOADED = re.compile(rb"^Downloaded ([0-9a-f]{12}) to tempfile ")
 _APPLYING = re.compile(rb"^Applying tar in \S*/([^/\s]+)/diff")
-_APPLIED = re.compile(rb"^Applied tar (sha256:[0-9a-f]{64}) to ([^,\s]+),")
+_APPLIED = re.compile(rb"^Applied tar (sha256:[0-9a-f]{64}) to ([^,\s]+),(?: size: (\d+))?")
 
 
 class Log(Protocol):
@@ -49,12 +50,19 @@ class Log(Protocol):
         """What was written after it."""
 
 
+class _Applied(NamedTuple):
+    diff_id: str
+    cache_id: str
+    at_wall_ns: int
+    size: int | None
+
+
 class _Events(NamedTuple):
     resolve: list[int]
     pulling: dict[str, int]
     downloaded: dict[str, int]
     applying: dict[str, int]
-    applied: list[tuple[str, str, int]]
+    applied: list[_Applied]
 
 
 class EngineLog:
@@ -74,7 +82,8 @@ class EngineLog:
         """Spans of the trial's pull; none if it made none."""
         if window.pull is None:
             return Observation()
-        return Observation(spans=pull_spans(self._log.log_since(self._mark), window))
+        log = self._log.log_since(self._mark)
+        return Observation(spans=pull_spans(log, window), unpacked_bytes=unpacked_bytes(log, window.image))
 
     def abandon(self) -> None:
         """Nothing goes on."""
@@ -102,7 +111,7 @@ def pull_spans(log: bytes, window: TrialWindow) -> tuple[Span, ...]:
             layer=layer,
         )
 
-    spans = []
+    spans, registered = [], set[str]()
     if events.resolve and events.pulling:
         spans.append(span(Phase.RESOLVE, events.resolve[0], min(events.pulling.values()) - offset_ns, None))
     for digest, begun in events.pulling.items():
@@ -114,9 +123,17 @@ def pull_spans(log: bytes, window: TrialWindow) -> tuple[Span, ...]:
         if begun_unpack is not None:
             spans.append(span(Phase.UNPACK, begun_unpack, applied - offset_ns, digest))
         completed_ns = complete.pop(_short(digest), None)  # of a layer listed twice, only the first time is reported
-        if completed_ns is not None:
+        if completed_ns is not None and digest not in registered:  # of a repeated layer its first copy's is reported
+            registered.add(digest)
             spans.append(span(Phase.REGISTER, applied, max(completed_ns, applied - offset_ns), digest))
     return of_all_layers(spans, window.image)
+
+
+def unpacked_bytes(log: bytes, image: Image) -> int | None:
+    """Bytes of the files of all layers, as the engine counted them; ``None`` unless it did so for each layer."""
+    sizes = [applied.size for applied in _events(log).applied]
+    known = [size for size in sizes if size is not None]
+    return sum(known) if len(known) == len(sizes) == len(image.layers) else None
 
 
 def _events(log: bytes) -> _Events:
@@ -131,7 +148,8 @@ def _events(log: bytes) -> _Events:
         elif match := _APPLYING.match(message):
             events.applying.setdefault(match[1].decode(), at_wall_ns)
         elif match := _APPLIED.match(message):
-            events.applied.append((match[1].decode(), match[2].decode(), at_wall_ns))
+            size = None if match[3] is None else int(match[3])
+            events.applied.append(_Applied(match[1].decode(), match[2].decode(), at_wall_ns, size))
     return events
 
 
@@ -148,9 +166,9 @@ def _layers_applied(events: _Events, image: Image) -> Iterator[tuple[str, str, i
     for layer in image.layers:
         if layer.digest is not None:
             waiting.setdefault(layer.diff_id, []).append(layer.digest)
-    for diff_id, cache_id, applied in events.applied:
-        if waiting.get(diff_id):
-            yield waiting[diff_id].pop(0), cache_id, applied
+    for applied in events.applied:
+        if waiting.get(applied.diff_id):
+            yield waiting[applied.diff_id].pop(0), applied.cache_id, applied.at_wall_ns
 
 
 def _short(digest: str) -> str:

@@ -54,7 +54,7 @@ def calibrate(
 ) -> Calibrate:
     """The command on a quiet machine."""
     quiet = QuietWait(quiet=True, waited_ns=0, busy_fraction=0.0)
-    monkeypatch.setattr(surroundings, "wait_until_quiet", lambda: quiet)
+    monkeypatch.setattr(surroundings, "wait_until_quiet", lambda **_: quiet)
     monkeypatch.setattr(surroundings, "read_sentinel", lambda _folder: SentinelReading(cpu_ns=1))
     return Calibrate(coldstart, capfd, tmp_path / "results")
 

@@ -120,7 +120,7 @@ def gate(coldstart: Run, capfd: pytest.CaptureFixture[str], tmp_path: Path, monk
     """The command on a quiet machine, and not in a CI's job."""
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     quiet = QuietWait(quiet=True, waited_ns=0, busy_fraction=0.0)
-    monkeypatch.setattr(surroundings, "wait_until_quiet", lambda: quiet)
+    monkeypatch.setattr(surroundings, "wait_until_quiet", lambda **_: quiet)
     monkeypatch.setattr(surroundings, "read_sentinel", lambda _folder: SentinelReading(cpu_ns=1))
     return Gate(coldstart, capfd, tmp_path)
 

@@ -49,7 +49,7 @@ class Bench:
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine is always quiet: nothing here depends on what else runs on it."""
     quiet = QuietWait(quiet=True, waited_ns=0, busy_fraction=0.0)
-    monkeypatch.setattr(surroundings, "wait_until_quiet", lambda: quiet)
+    monkeypatch.setattr(surroundings, "wait_until_quiet", lambda **_: quiet)
 
 
 @pytest.fixture

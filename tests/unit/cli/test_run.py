@@ -119,7 +119,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> Waits:
         monkeypatch.setattr(
             surroundings,
             "wait_until_quiet",
-            lambda: QuietWait(quiet=next(said), waited_ns=0, busy_fraction=0.0),
+            lambda **_: QuietWait(quiet=next(said), waited_ns=0, busy_fraction=0.0),
         )
 
     become([True])

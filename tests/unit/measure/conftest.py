@@ -29,6 +29,7 @@ class Wait(msgspec.Struct, frozen=True):
     quiet: bool = True
     waited_ns: int = 5
     busy_fraction: float | None = 0.01
+    disturbance: str = ""
 
 
 class Machine:
@@ -37,6 +38,7 @@ class Machine:
     def __init__(self) -> None:
         self.waits: list[Wait] = []
         self.left_in_memory_bytes = 0
+        self.in_memory_bytes: list[int] = []  # what the next counts show, before it is the above again
         self.evicted: list[Sequence[Path]] = []
         self.settled = 0
         self.warmed: list[str] = []
@@ -54,7 +56,7 @@ class Machine:
         self.evicted.append(paths)
 
     def resident_bytes(self, paths: Sequence[Path]) -> int:  # noqa: ARG002  the answer is the test's
-        return self.left_in_memory_bytes
+        return self.in_memory_bytes.pop(0) if self.in_memory_bytes else self.left_in_memory_bytes
 
     def sentinel(self) -> SentinelReading:
         """Always as quick."""
@@ -69,6 +71,7 @@ class Traffic(msgspec.Struct, frozen=True):
 
     gets: int
     bytes: int
+    digests: tuple[str, ...] = ()
 
 
 class Registry:
@@ -82,6 +85,13 @@ class Registry:
 
     def settle(self, mark: int, *, gets: int) -> Traffic:  # noqa: ARG002  the answer is the test's
         return self.traffic
+
+
+def served(image: Image) -> Traffic:
+    """What a registry serves to a whole pull of the image."""
+    sizes = {layer.digest or "": layer.compressed_bytes or 0 for layer in image.layers}
+    sizes[image.image_id] = image.config_bytes or 0
+    return Traffic(gets=len(sizes), bytes=sum(sizes.values()), digests=tuple(sizes))
 
 
 class Bed:

@@ -19,8 +19,9 @@ from coldstart.model.options import ContainerOptions
 from coldstart.model.sample import ColdProof, Outcome, Phase, Sample, Source
 from coldstart.model.timeline import ADDENDS, PULL_PARTS, phases_of
 from coldstart.probes.notify import NotifyProbe
+from coldstart.trace.engine_api import EngineApi
 from tests.unit.factories import make_trial
-from tests.unit.measure.conftest import QUICK, Bed, Registry, Traffic, Wait
+from tests.unit.measure.conftest import QUICK, Bed, Registry, Traffic, Wait, served
 
 
 def run(bed: Bed, cell: Cell) -> Sample:
@@ -47,14 +48,20 @@ def test_an_absent_trial_stores_spans_of_every_layer_from_the_log(bed: Bed) -> N
 
 def test_an_absent_trial_counts_what_was_unpacked(bed: Bed) -> None:
     sample = run(bed, bed.cell(Tier.ABSENT))
-    assert (sample.layers_unpacked, sample.bytes_unpacked, sample.files_unpacked) == (2, 8, 4)
+    assert (sample.layers_unpacked, sample.bytes_unpacked, sample.files_unpacked) == (2, 8, None)
+
+
+def test_what_nobody_counted_of_a_pull_is_unknown_and_never_the_images_own_size(bed: Bed) -> None:
+    cell = bed.cell(Tier.ABSENT)
+    sample = Stage(bed.bench(sources=(EngineApi(bed.engine.capabilities),))).run(make_trial(cell=cell))
+    assert (sample.outcome, sample.bytes_unpacked, sample.files_unpacked) == (Outcome.OK, None, None)
 
 
 def test_a_layer_that_is_listed_twice_is_expected_once(bed: Bed) -> None:
     """BuildKit's empty layer: Docker fetches and reports it once."""
     cell, image = bed.cell(Tier.ABSENT), bed.image()
     bed.images[cell.image_key] = msgspec.structs.replace(image, layers=(*image.layers, image.layers[0]))
-    bed.registry = Registry(Traffic(gets=3, bytes=35))
+    bed.registry = Registry(served(bed.image()))
     sample = run(bed, cell)
     assert (sample.outcome, sample.reason, sample.layers_unpacked) == (Outcome.OK, None, 2)
 
@@ -108,11 +115,12 @@ def test_nothing_of_a_trial_is_left_in_the_engine(bed: Bed) -> None:
 
 
 def test_a_noisy_machine_is_not_timed(bed: Bed) -> None:
-    bed.machine.waits = [Wait(quiet=False, waited_ns=10_000_000_000, busy_fraction=0.9)]
+    bed.machine.waits = [
+        Wait(quiet=False, waited_ns=10_000_000_000, disturbance="the CPU was 90% busy (most by apt 80%)")
+    ]
     sample = run(bed, bed.cell())
     assert (sample.outcome, sample.spans) == (Outcome.NOT_QUIET, ())
-    assert "10 s" in (sample.reason or "")
-    assert "90%" in (sample.reason or "")
+    assert sample.reason == "no quiet window within 10 s: the CPU was 90% busy (most by apt 80%)"
 
 
 def test_dirty_pages_are_written_back_before_the_wait_for_quiet(bed: Bed) -> None:
@@ -126,7 +134,7 @@ def test_every_pull_finds_the_registrys_pages_in_one_state(bed: Bed) -> None:
 
 
 def test_blobs_and_bytes_equal_to_the_manifests_prove_an_absent_start(bed: Bed) -> None:
-    bed.registry = Registry(Traffic(gets=3, bytes=35))
+    bed.registry = Registry(served(bed.image()))
     sample = run(bed, bed.cell(Tier.ABSENT))
     assert (sample.outcome, sample.bytes_received) == (Outcome.OK, 35)
     assert sample.proof is not None
@@ -139,6 +147,29 @@ def test_a_pull_that_moved_other_bytes_than_the_manifests_is_not_cold(bed: Bed, 
     sample = run(bed, bed.cell(Tier.ABSENT))
     assert sample.outcome is Outcome.NOT_COLD
     assert "the manifest has 3 and 35" in (sample.reason or "")
+
+
+def test_blobs_of_the_right_number_and_size_that_the_manifest_does_not_list_prove_nothing(bed: Bed) -> None:
+    right = served(bed.image())
+    bed.registry = Registry(msgspec.structs.replace(right, digests=("sha256:other", *right.digests[1:])))
+    sample = run(bed, bed.cell(Tier.ABSENT))
+    assert sample.outcome is Outcome.NOT_COLD
+    assert sample.reason == "the registry served sha256:other, which the manifest does not list"
+
+
+def test_a_blob_served_twice_in_place_of_another_proves_nothing(bed: Bed) -> None:
+    right = served(bed.image())
+    bed.registry = Registry(msgspec.structs.replace(right, digests=(right.digests[1], *right.digests[1:])))
+    sample = run(bed, bed.cell(Tier.ABSENT))
+    assert sample.outcome is Outcome.NOT_COLD
+    assert sample.reason == f"the registry served {right.digests[1]} more than once"
+
+
+def test_the_proof_of_an_absent_start_names_the_blobs_that_were_served(bed: Bed) -> None:
+    bed.registry = Registry(served(bed.image()))
+    proof = run(bed, bed.cell(Tier.ABSENT)).proof
+    assert proof is not None
+    assert set(proof.blob_digests or ()) == {bed.image().image_id, *(layer.digest for layer in bed.image().layers)}
 
 
 def test_a_warm_start_that_moved_blobs_is_not_cold(bed: Bed) -> None:
@@ -197,6 +228,76 @@ def test_eviction_makes_the_next_warm_trial_warm_up_again(bed: Bed, monkeypatch:
     proof = stage.run(make_trial(cell=warm)).proof
     assert proof is not None
     assert proof.warm_starts == 1  # the cached trial's own start, since the eviction
+
+
+@pytest.fixture
+def readable(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> Bed:
+    """A bed whose engine's layers can be read."""
+    monkeypatch.setattr(bed.engine, "capabilities", bed.engine.capabilities | {Capability.LAYER_PATHS})
+    monkeypatch.setattr(bed.engine, "layer_paths", lambda _image: (Path("/layers"),))
+    return bed
+
+
+def test_layers_that_somebody_read_while_quiet_was_waited_for_are_not_cold(readable: Bed) -> None:
+    readable.machine.in_memory_bytes = [0, 8192]
+    sample = run(readable, readable.cell(Tier.CACHED))
+    assert (sample.outcome, sample.spans) == (Outcome.NOT_COLD, ())
+    assert sample.reason == "8192 bytes of its layers were in memory: something read them after they were evicted"
+
+
+def test_a_cached_starts_proof_is_what_was_in_memory_after_the_wait(readable: Bed) -> None:
+    readable.machine.in_memory_bytes = [0, 0]
+    sample = run(readable, readable.cell(Tier.CACHED))
+    assert (sample.outcome, readable.machine.in_memory_bytes) == (Outcome.OK, [])
+
+
+def test_a_warm_starts_proof_says_what_is_in_memory_and_what_the_start_before_left_there(readable: Bed) -> None:
+    readable.machine.in_memory_bytes = [1000, 990]
+    proof = run(readable, readable.cell()).proof
+    assert proof is not None
+    assert (proof.resident_bytes, proof.warmed_bytes) == (990, 1000)
+
+
+def test_where_layers_cannot_be_read_a_warm_starts_proof_has_no_such_figures(bed: Bed) -> None:
+    proof = run(bed, bed.cell()).proof
+    assert proof is not None
+    assert (proof.resident_bytes, proof.warmed_bytes) == (None, None)
+
+
+@pytest.mark.parametrize(("left_bytes", "outcome"), [(950, Outcome.OK), (949, Outcome.NOT_COLD)])
+def test_a_warm_start_whose_pages_went_while_quiet_was_waited_for_is_not_warm(
+    readable: Bed, left_bytes: int, outcome: Outcome
+) -> None:
+    readable.machine.in_memory_bytes = [1000, left_bytes]
+    sample = run(readable, readable.cell())
+    assert sample.outcome is outcome
+    assert outcome is Outcome.OK or "949 bytes of its layers were in memory, of 1000" in (sample.reason or "")
+
+
+@pytest.mark.parametrize(("left_bytes", "warm_starts"), [(950, 2), (949, 1)])
+def test_an_image_whose_pages_went_between_two_starts_is_warmed_again(
+    readable: Bed, left_bytes: int, warm_starts: int
+) -> None:
+    trial = make_trial(cell=readable.cell())
+    stage = Stage(readable.bench())
+    readable.machine.in_memory_bytes = [1000, 1000, left_bytes]
+    readable.machine.left_in_memory_bytes = 960
+    stage.run(trial)
+    sample = stage.run(trial)
+    assert sample.outcome is Outcome.OK
+    assert sample.proof is not None
+    warmed_bytes = 1000 if warm_starts > 1 else 960  # what the later discarded start leaves is the new measure
+    assert (sample.proof.warm_starts, sample.proof.warmed_bytes) == (warm_starts, warmed_bytes)
+
+
+def test_a_warm_trial_after_pages_went_has_a_discarded_start_of_its_own(readable: Bed) -> None:
+    trial = make_trial(cell=readable.cell())
+    stage = Stage(readable.bench())
+    readable.machine.in_memory_bytes = [1000, 0]
+    assert stage.run(trial).outcome is Outcome.NOT_COLD
+    sample = stage.run(trial)
+    assert sample.proof is not None
+    assert (sample.outcome, sample.proof.warm_starts) == (Outcome.OK, 1)
 
 
 def test_an_app_that_exits_at_once_is_an_outcome_with_its_code_and_last_line(bed: Bed) -> None:

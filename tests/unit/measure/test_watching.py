@@ -15,7 +15,7 @@ from coldstart.model.sample import Outcome, Phase, ProcessUse, Sample, Source
 from coldstart.trace.base import Instant, InstantKind, Observation, TrialWindow
 from coldstart.trace.engine_api import EngineApi
 from tests.unit.factories import make_span, make_trial
-from tests.unit.measure.conftest import Bed, Registry, Traffic
+from tests.unit.measure.conftest import Bed, Registry, Traffic, served
 
 
 class Tracer:
@@ -124,7 +124,7 @@ def test_bytes_are_those_of_the_first_source_that_saw_any(bed: Bed) -> None:
 
 
 def test_bytes_that_the_registry_logged_are_preferred(bed: Bed) -> None:
-    bed.registry = Registry(Traffic(gets=3, bytes=35))
+    bed.registry = Registry(served(bed.image()))
     assert run(bed, bed.cell(Tier.ABSENT), Tracer(received_bytes=77)).bytes_received == 35
 
 

@@ -146,7 +146,7 @@ def test_what_is_evicted_is_not_in_memory(on_disk: Path) -> None:
 
 def test_quiet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     quiet = QuietWait(quiet=True, waited_ns=1, busy_fraction=0.0)
-    monkeypatch.setattr(module, "wait_until_quiet", lambda: quiet)
+    monkeypatch.setattr(module, "wait_until_quiet", lambda **_: quiet)
     assert Surroundings(None, None).wait_until_quiet() is quiet
 
 
