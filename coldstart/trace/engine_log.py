@@ -111,7 +111,7 @@ def pull_spans(log: bytes, window: TrialWindow) -> tuple[Span, ...]:
             layer=layer,
         )
 
-    spans, registered = [], set[str]()
+    spans = []
     if events.resolve and events.pulling:
         spans.append(span(Phase.RESOLVE, events.resolve[0], min(events.pulling.values()) - offset_ns, None))
     for digest, begun in events.pulling.items():
@@ -123,8 +123,7 @@ def pull_spans(log: bytes, window: TrialWindow) -> tuple[Span, ...]:
         if begun_unpack is not None:
             spans.append(span(Phase.UNPACK, begun_unpack, applied - offset_ns, digest))
         completed_ns = complete.pop(_short(digest), None)  # of a layer listed twice, only the first time is reported
-        if completed_ns is not None and digest not in registered:  # of a repeated layer its first copy's is reported
-            registered.add(digest)
+        if completed_ns is not None:
             spans.append(span(Phase.REGISTER, applied, max(completed_ns, applied - offset_ns), digest))
     return of_all_layers(spans, window.image)
 

@@ -11,7 +11,7 @@ from coldstart.model.image import Image, Layer
 from coldstart.model.sample import ClockConversion, Phase, Source, Span
 from coldstart.trace.base import InstantKind, TrialWindow, of_all_layers
 from coldstart.trace.engine_api import ANSWER_ERROR_NS, EXEC_ERROR_NS, EngineApi, layer_spans
-from coldstart.trace.engine_log import EngineLog, pull_spans
+from coldstart.trace.engine_log import EngineLog, pull_spans, unpacked_bytes
 from tests.unit.factories import make_image, make_span
 
 MS = 1_000_000
@@ -116,6 +116,16 @@ class _Log:
 
     def log_since(self, mark: int) -> bytes:
         return self.text[mark:]
+
+
+def test_bytes_unpacked_are_those_that_the_engine_counted() -> None:
+    assert unpacked_bytes(LOG, image()) == 8
+
+
+def test_bytes_unpacked_are_unknown_unless_the_engine_counted_every_layers() -> None:
+    longer = msgspec.structs.replace(image(), layers=(*image().layers, image().layers[0]))
+    assert unpacked_bytes(LOG, longer) is None
+    assert unpacked_bytes(LOG.replace(b"cache2, size: 4", b"cache2"), image()) is None
 
 
 def test_the_log_source_reads_only_what_the_trial_wrote() -> None:
