@@ -5,6 +5,7 @@
     │   ├── InputFileError             a file: where, which key or line, what to do
     │   ├── UnknownNameError           a name nobody has, with the nearest one that exists
     │   ├── CorruptRunError            a run directory that cannot be trusted
+    │   ├── UnsafeFileError            a link, a pipe or a device where a regular file belongs
     │   └── MissingExtraError          an optional package, with its pip line
     ├── InvalidEnvironmentError     4  the machine cannot do what was asked
     │   ├── EngineUnreachableError     no answer on the engine's socket
@@ -67,6 +68,13 @@ class UnknownNameError(UsageError):
 
 class CorruptRunError(InputFileError):
     """A run directory that is damaged, foreign, or newer than this coldstart."""
+
+
+class UnsafeFileError(InputFileError):
+    """What is found at a file's name is not that file: a link, a second name of another file, a pipe, a device."""
+
+    def __init__(self, where: object, what: str) -> None:
+        super().__init__(where, f"{what}, so it is left alone.", "Look at who put it there, and remove it.")
 
 
 class MissingExtraError(UsageError):

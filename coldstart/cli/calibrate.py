@@ -171,9 +171,13 @@ def _store(calibration: Calibration, results: Path) -> None:
     import msgspec  # noqa: PLC0415  --help need not pay for it
 
     from coldstart.report.calibration import calibration_path  # noqa: PLC0415
-    from coldstart.store.files import make_folder, storing, write_atomically  # noqa: PLC0415
+    from coldstart.store.files import make_folder, storing, write_inside  # noqa: PLC0415
 
     path = calibration_path(results, calibration.host_class)
     with storing(path, "Choose another place with --results."):
-        make_folder(path.parent)
-        write_atomically(path, msgspec.json.format(msgspec.json.encode(calibration), indent=1) + b"\n")
+        make_folder(results)
+        write_inside(
+            results,
+            str(path.relative_to(results)),
+            msgspec.json.format(msgspec.json.encode(calibration), indent=1) + b"\n",
+        )

@@ -8,7 +8,7 @@ import click
 
 from coldstart.cli._extras import can_report
 from coldstart.cli._options import complete_run, results_option
-from coldstart.errors import MissingExtraError
+from coldstart.errors import MissingExtraError, UnsafeFileError
 
 
 @click.command()
@@ -35,6 +35,8 @@ def command(run: tuple[str, ...], output: Path | None, pdf: bool, results: Path)
         to_pdf = load_printer()
     runs = [open_run(name, results) for name in run or (newest_run(results),)]
     folder = output or Path("reports") / "_".join(one.manifest.run_id for one in runs)
+    if output is None and folder.is_symlink():  # a link that somebody left, not a place that was asked for
+        raise UnsafeFileError(folder, "is a link")
     files = write_report(runs, folder, to_pdf)
     click.echo(files.index)
     if files.pdf is not None:

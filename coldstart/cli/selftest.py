@@ -104,7 +104,7 @@ def _store(
     from coldstart import __version__  # noqa: PLC0415
     from coldstart.model.run import SCHEMA_VERSION  # noqa: PLC0415
     from coldstart.model.truth import TruthRecord  # noqa: PLC0415
-    from coldstart.store.files import make_folder, storing, write_atomically  # noqa: PLC0415
+    from coldstart.store.files import make_folder, storing, write_inside  # noqa: PLC0415
     from coldstart.store.run_id import new_run_id  # noqa: PLC0415
 
     record = TruthRecord(
@@ -119,10 +119,11 @@ def _store(
         runtimes=place.runtimes,
         trials=trials,
     )
-    path = results / "selftest" / f"{new_run_id('selftest', started_at)}.json"
+    name = f"selftest/{new_run_id('selftest', started_at)}.json"
+    path = results / name
     with storing(path, "Choose another place with --results."):
-        make_folder(path.parent)
-        write_atomically(path, msgspec.json.encode(record) + b"\n")
+        make_folder(results)
+        write_inside(results, name, msgspec.json.encode(record) + b"\n")
     return path
 
 

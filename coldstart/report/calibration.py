@@ -8,6 +8,7 @@ import msgspec
 
 from coldstart.analyse.calibration import Calibration, CellCalibration, PowerPoint, Rates
 from coldstart.errors import InputFileError
+from coldstart.opening import read_regular
 from coldstart.report.document import Block, Paragraph, Section, Table
 
 FOLDER = "calibration"
@@ -26,7 +27,7 @@ def load_calibration(results: Path, host_class: str) -> Calibration | None:
     """
     path = calibration_path(results, host_class)
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Calibration)
+        return msgspec.json.decode(read_regular(path), type=Calibration)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, msgspec.MsgspecError) as error:

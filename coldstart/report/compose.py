@@ -20,10 +20,11 @@ from coldstart.report.labels import count_text
 from coldstart.report.markdown import render_markdown
 from coldstart.report.recovery import selftest_section
 from coldstart.report.results import result_sections
-from coldstart.store.files import make_folder, storing, write_atomically
+from coldstart.store.files import make_folder, storing, write_inside
 
 Draw = Callable[[Content], tuple[Picture, ...]]
 ToPdf = Callable[[str], bytes]
+INDEX, MARKDOWN, PDF = "index.html", "report.md", "report.pdf"
 
 
 class ReportFiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,24 +56,28 @@ def write_document(document: Document, out_dir: Path, to_pdf: ToPdf | None = Non
 
     Raises:
         StorageError: the folder cannot be written.
+        UnsafeFileError: ``figures`` in it is a link.
     """
-    figures: dict[Path, bytes] = {}
+    figures: dict[str, bytes] = {}
     for part in document.parts:
         for picture in part.pictures:
-            stem = out_dir / "figures" / document.figure_name(part, picture)
-            figures[stem.with_name(f"{stem.name}.svg")] = picture.svg
-            figures[stem.with_name(f"{stem.name}.png")] = picture.png
-    index, markdown = out_dir / "index.html", out_dir / "report.md"
+            stem = f"figures/{document.figure_name(part, picture)}"
+            figures[f"{stem}.svg"] = picture.svg
+            figures[f"{stem}.png"] = picture.png
     page = render_html(document)
-    files = {**figures, markdown: render_markdown(document).encode(), index: page.encode()}
-    pdf = None if to_pdf is None else out_dir / "report.pdf"
-    if pdf is not None and to_pdf is not None:
-        files[pdf] = to_pdf(page)
-    for path, data in files.items():
-        with storing(path, "Choose another folder with -o."):
-            make_folder(path.parent)
-            write_atomically(path, data)
-    return ReportFiles(index=index, markdown=markdown, figures=tuple(figures), pdf=pdf)
+    files = {**figures, MARKDOWN: render_markdown(document).encode(), INDEX: page.encode()}
+    if to_pdf is not None:
+        files[PDF] = to_pdf(page)
+    for name, data in files.items():
+        with storing(out_dir / name, "Choose another folder with -o."):
+            make_folder(out_dir)
+            write_inside(out_dir, name, data)
+    return ReportFiles(
+        index=out_dir / INDEX,
+        markdown=out_dir / MARKDOWN,
+        figures=tuple(out_dir / name for name in figures),
+        pdf=None if to_pdf is None else out_dir / PDF,
+    )
 
 
 def _part(content: Content, pictures: tuple[Picture, ...], starts: tuple[Picture, ...]) -> Part:

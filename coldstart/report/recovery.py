@@ -13,6 +13,7 @@ from coldstart.errors import InputFileError
 from coldstart.model.host import HostFacts
 from coldstart.model.sample import Phase
 from coldstart.model.truth import TruthRecord
+from coldstart.opening import read_regular
 from coldstart.report.document import Mark, Paragraph, Section, Table, TableCell, Tone
 from coldstart.units import format_ns
 
@@ -122,7 +123,7 @@ def _slope_text(slopes: Sequence[Slope]) -> str:
 
 def _read(path: Path, kind: type[Record]) -> Record | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        return msgspec.json.decode(read_regular(path), type=kind)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, msgspec.MsgspecError) as error:

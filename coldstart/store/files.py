@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from coldstart.errors import StorageError
+from coldstart.opening import open_folder
 
 
 @contextlib.contextmanager
@@ -72,6 +73,53 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     sync_folder(target.parent)
 
 
+def write_inside(folder: Path, name: str, data: bytes) -> None:
+    """Write the whole file ``name``, a relative path such as ``figures/phases.svg``, in ``folder``, which is there.
+
+    Folders in ``name`` are made. Whatever has the file's name is replaced, a link too: nothing below ``folder`` is
+    written to through a link.
+
+    Raises:
+        UnsafeFileError: a folder in ``name`` is a link.
+        OSError: it cannot be written; nothing is left behind.
+    """
+    *parents, last = name.split("/")
+    with contextlib.ExitStack() as opened:
+
+        def enter(path: str | Path, parent: int | None = None) -> int:
+            descriptor = open_folder(path, parent=parent)
+            opened.callback(os.close, descriptor)
+            return descriptor
+
+        inner = enter(folder)
+        for part in parents:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(part, dir_fd=inner)
+                _give(part, inner)
+                os.fsync(inner)
+            inner = enter(part, inner)
+        _replace_in(inner, last, data)
+
+
+def _replace_in(folder: int, name: str, data: bytes) -> None:
+    partial = f".{name}.{os.getpid()}.partial"
+    created = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    descriptor = os.open(partial, created, 0o644, dir_fd=folder)
+    try:
+        try:
+            write_all(descriptor, data)
+            os.fsync(descriptor)
+            give_open_file(descriptor)
+        finally:
+            os.close(descriptor)
+        os.rename(partial, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(partial, dir_fd=folder)
+        raise
+    os.fsync(folder)
+
+
 def write_all(descriptor: int, data: bytes) -> None:
     """Write every byte: a disk that fills up takes a part first and refuses the rest.
 
@@ -94,9 +142,26 @@ def sync_folder(path: Path) -> None:
 
 def give_to_invoker(path: Path) -> None:
     """Under sudo, make what root just created at ``path`` the property of the user who typed the command."""
+    _give(path)
+
+
+def give_open_file(descriptor: int) -> None:
+    """As `give_to_invoker`, for a file that is open: whatever else has its name by now stays as it is."""
+    if invoker := _invoker():
+        with contextlib.suppress(OSError):
+            os.fchown(descriptor, *invoker)
+
+
+def _give(path: str | Path, folder: int | None = None) -> None:
+    if invoker := _invoker():
+        # A file system without owners (vfat on a stick) refuses, and there is nobody to give it to.
+        with contextlib.suppress(OSError):
+            os.chown(path, *invoker, dir_fd=folder, follow_symlinks=False)
+
+
+def _invoker() -> tuple[int, int] | None:
+    """The user and group who called sudo; ``None`` if nobody did."""
     user, group = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
     if os.geteuid() != 0 or not (user.isdecimal() and group.isdecimal()):
-        return
-    # A file system without owners (vfat on a stick) refuses, and there is nobody to give it to.
-    with contextlib.suppress(OSError):
-        os.chown(path, int(user), int(group), follow_symlinks=False)
+        return None
+    return int(user), int(group)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,8 +16,9 @@ from coldstart.model.cell import Cell, Side
 from coldstart.model.run import SCHEMA_VERSION, RunManifest
 from coldstart.model.sample import Sample
 from coldstart.model.timeline import phases_of
+from coldstart.opening import RECORD_BYTES, read_regular
 from coldstart.store.migrations import MIGRATIONS, Migration, Record, Registry, steps_from
-from coldstart.store.run_id import begun
+from coldstart.store.run_id import begun, is_safe_name
 
 MANIFEST_NAME = "run.json"
 SAMPLES_NAME = "samples.jsonl"
@@ -124,6 +126,8 @@ def read_manifest(run_dir: Path, migrations: Registry = MIGRATIONS) -> Manifest:
         manifest = msgspec.convert({**record, "schema_version": SCHEMA_VERSION}, RunManifest)
     except msgspec.ValidationError as error:
         raise CorruptRunError(path, f"is damaged: {error}.", _RESTORE) from error
+    if not is_safe_name(manifest.run_id):  # it becomes part of paths, such as the report's
+        raise CorruptRunError(path, f"is damaged: run_id {manifest.run_id!r} is not a plain name.", _RESTORE)
     return Manifest(manifest, version)
 
 
@@ -229,7 +233,7 @@ def _migrated(step: Callable[[Record], Record], record: Record, where: str, reme
 
 def _read(path: Path, missing: CorruptRunError) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path, sys.maxsize if path.name == SAMPLES_NAME else RECORD_BYTES)
     except FileNotFoundError as error:
         raise missing from error
     except OSError as error:

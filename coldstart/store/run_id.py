@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-_RUN_ID = re.compile(r"\d{8}T\d{6}Z-.+-[0-9a-f]{4}")
+_RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[A-Za-z0-9._-]{1,64}-[0-9a-f]{4}")
+_SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -32,5 +33,10 @@ def begun(run_id: str) -> tuple[str, str]:
 
 
 def is_run_id(text: str) -> bool:
-    """Whether it looks like one, whether or not there is such a run."""
+    """Whether it looks like one, whether or not there is such a run; what does is safe as part of a path."""
     return _RUN_ID.fullmatch(text) is not None
+
+
+def is_safe_name(text: str) -> bool:
+    """Whether a run that calls itself so stays where its files belong: the name is one plain part of a path."""
+    return _SAFE.fullmatch(text) is not None

@@ -13,7 +13,16 @@ import msgspec
 from coldstart.errors import StorageError, UsageError
 from coldstart.model.run import SCHEMA_VERSION, RunManifest
 from coldstart.model.sample import Sample
-from coldstart.store.files import give_to_invoker, make_folder, storing, sync_folder, write_all, write_atomically
+from coldstart.opening import open_regular
+from coldstart.store.files import (
+    give_open_file,
+    give_to_invoker,
+    make_folder,
+    storing,
+    sync_folder,
+    write_all,
+    write_inside,
+)
 from coldstart.store.lock import LOCK_NAME, RunLock
 from coldstart.store.reader import MANIFEST_NAME, SAMPLES_NAME, StoredRun, read_manifest, read_samples
 
@@ -53,7 +62,7 @@ class RunWriter:
                 descriptor = _open_samples(path, os.O_CREAT | os.O_EXCL)
                 undo.callback(os.close, descriptor)
                 # Last, since its presence is what makes the folder a run.
-                write_atomically(path / MANIFEST_NAME, msgspec.json.format(_encode(manifest)) + b"\n")
+                write_inside(path, MANIFEST_NAME, msgspec.json.format(_encode(manifest)) + b"\n")
                 sync_folder(results_dir)
                 undo.pop_all()
         return cls(StoredRun(path=path, manifest=manifest, samples=()), descriptor, lock)
@@ -65,6 +74,7 @@ class RunWriter:
         Raises:
             CorruptRunError: it cannot be trusted.
             StorageError: it cannot be written, or another process writes to it.
+            UnsafeFileError: one of its files is a link or something else that is not a file of its own.
             UsageError: it was begun under an older schema.
         """
         remedy = "What was measured before is kept."
@@ -139,9 +149,9 @@ class RunWriter:
 
 
 def _open_samples(run_dir: Path, flags: int) -> int:
-    path = run_dir / SAMPLES_NAME
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | flags, 0o644)
-    give_to_invoker(path)
+    descriptor = open_regular(run_dir / SAMPLES_NAME, os.O_RDWR | os.O_APPEND | flags)
+    if flags & os.O_CREAT:
+        give_open_file(descriptor)
     return descriptor
 
 

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from coldstart.cli.report import command
-from coldstart.errors import MissingExtraError, UsageError
+from coldstart.errors import MissingExtraError, UnsafeFileError, UsageError
 from coldstart.report.pdf import load_printer
 from tests.unit.factories import RUN_ID, make_cell, make_manifest, make_samples
 
@@ -96,3 +96,15 @@ def test_a_missing_package_is_named_with_its_pip_line(results: Path, monkeypatch
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "matplotlib" else object())
     with pytest.raises(MissingExtraError, match=r"pip install 'coldstart\[report\]'"):
         invoke(RUN_ID, "--results", results)
+
+
+def test_a_report_is_not_written_into_a_default_folder_that_is_a_link(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / RUN_ID).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UnsafeFileError, match="is a link"):
+        invoke(results / RUN_ID)
+    assert list((tmp_path / "elsewhere").iterdir()) == []

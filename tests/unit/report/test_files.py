@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from coldstart.errors import StorageError, UnknownNameError
+from coldstart.errors import StorageError, UnknownNameError, UnsafeFileError
 from coldstart.report.files import write_report
 from coldstart.store.reader import StoredRun
 from tests.unit.factories import make_cell, make_experiment, make_manifest, make_samples
@@ -61,3 +61,21 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_a_targets_file_that_is_gone_is_named(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="unknown targets file 'gone'"):
         write_report([stored(experiment=make_experiment(targets=("gone",)))], tmp_path)
+
+
+def test_a_page_that_is_a_link_is_replaced_and_what_it_led_to_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "index.html").symlink_to(tmp_path / "precious")
+    write_report([stored()], tmp_path / "out")
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert not (tmp_path / "out" / "index.html").is_symlink()
+
+
+def test_no_figure_is_drawn_into_a_folder_that_is_a_link(tmp_path: Path) -> None:
+    for name in ("out", "elsewhere"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "out" / "figures").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UnsafeFileError, match="figures: is a link"):
+        write_report([stored()], tmp_path / "out")
+    assert list((tmp_path / "elsewhere").iterdir()) == []

@@ -203,7 +203,7 @@ def test_a_file_that_cannot_be_read_is_told(store: Store) -> None:
     path = store()
     (path / "samples.jsonl").unlink()
     (path / "samples.jsonl").mkdir()
-    with pytest.raises(InputFileError, match=r"samples\.jsonl: cannot be read: Is a directory"):
+    with pytest.raises(InputFileError, match=r"samples\.jsonl: is not a regular file"):
         open_run(path)
 
 
