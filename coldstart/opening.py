@@ -80,9 +80,13 @@ def open_folder(path: str | Path, *, parent: int | None = None) -> int:
     try:
         return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | own, dir_fd=parent)
     except OSError as error:
-        if parent is not None and error.errno in {errno.ELOOP, errno.ENOTDIR}:
-            raise UnsafeFileError(path, "is a link or a file, not a folder") from error
+        if parent is not None and error.errno in {errno.ELOOP, errno.ENOTDIR} and _is_link(path, parent):
+            raise UnsafeFileError(path, "is a link") from error
         raise
+
+
+def _is_link(name: str | Path, folder: int) -> bool:
+    return stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
 
 
 def _check(path: Path, found: os.stat_result, flags: int) -> None:
