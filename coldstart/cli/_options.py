@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import glob
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from coldstart.errors import InputFileError, UsageError
-from coldstart.model.options import ContainerOptions
-from coldstart.units import parse_bytes
+from coldstart.cli._containers import docker_options, parse_container_options
 
-_CPU_LIST = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
+__all__ = ("container_options", "parse_container_options")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -42,26 +39,14 @@ def container_command() -> tuple[str, ...]:
 
 
 def container_options(function: Command) -> Command:
-    """Docker's own options for the containers to start, under Docker's names."""
-    for option in reversed(
-        (
-            click.option("-e", "--env", multiple=True, metavar="NAME=VALUE", help="Set an environment variable."),
-            click.option("--env-file", multiple=True, type=Path, metavar="FILE", help="Read environment variables."),
-            click.option("-v", "--volume", multiple=True, metavar="HOST:PATH[:ro]", help="Bind-mount a host folder."),
-            click.option("--device", multiple=True, metavar="HOST[:PATH[:rwm]]", help="Give access to a device."),
-            click.option("--memory", metavar="SIZE", help="Memory limit, such as 512m."),
-            click.option("--cpus", type=float, metavar="N", help="CPU limit, such as 0.5."),
-            click.option("--cpuset-cpus", metavar="LIST", help="CPUs to run on, such as 0-1."),
-            click.option(
-                "--egress",
-                is_flag=True,
-                default=None,
-                help="A way out of the testbed, for an app that needs other networks.",
-            ),
-        )
-    ):
-        function = option(function)
-    return function
+    """Docker's own options for the containers to start, under Docker's names, and a way out for them."""
+    egress = click.option(
+        "--egress",
+        is_flag=True,
+        default=None,
+        help="A way out of the testbed, for an app that needs other networks.",
+    )
+    return docker_options(egress(function))
 
 
 def factor_options(function: Command) -> Command:
@@ -131,62 +116,3 @@ def results_option(function: Command) -> Command:
         help="Where runs are kept, and looked up by ID.",
     )
     return option(function)
-
-
-def parse_container_options(said: Mapping[str, Any], command: tuple[str, ...]) -> ContainerOptions:
-    """The values of `container_options`, by their names, and the container's command as a record.
-
-    Raises:
-        UsageError: a value the engine would refuse, named with its option.
-    """
-    entries = [entry for path in said["env_file"] for entry in _env_file(path)]
-    entries += [_checked_env(entry, "--env") for entry in said["env"]]
-    for mount in said["volume"]:
-        if ":" not in mount or not mount.startswith("/"):
-            raise UsageError(f"--volume {mount!r}: write an absolute host folder and a path, such as /data:/data:ro.")
-    for device in said["device"]:
-        if not device.startswith("/"):
-            raise UsageError(f"--device {device!r}: write a device's path, such as /dev/gpiomem.")
-    cpus, memory, cpuset = said["cpus"], said["memory"], said["cpuset_cpus"]
-    if cpuset is not None and not _CPU_LIST.fullmatch(cpuset):
-        raise UsageError(f"--cpuset-cpus {cpuset!r}: write CPU numbers and ranges, such as 0-1 or 0,2.")
-    if cpus is not None and not 0 < cpus <= 4096:
-        raise UsageError(f"--cpus {cpus}: a limit is more than 0, such as 0.5.")
-    return ContainerOptions(
-        env=tuple(entries),
-        volumes=tuple(said["volume"]),
-        devices=tuple(said["device"]),
-        memory_bytes=None if memory is None else _checked_memory(memory),
-        cpus=cpus,
-        cpuset_cpus=cpuset,
-        command=command,
-    )
-
-
-def _env_file(path: Path) -> list[str]:
-    try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputFileError(f"--env-file {path}", f"cannot be read ({error}).") from error
-    return [
-        _checked_env(line.strip(), f"{path}:{number}")
-        for number, line in enumerate(lines, start=1)
-        if line.strip() and not line.lstrip().startswith("#")
-    ]
-
-
-def _checked_env(entry: str, where: str) -> str:
-    name, equals, _ = entry.partition("=")
-    if not equals or not name or any(character.isspace() for character in name):
-        raise UsageError(f"{where}: {entry!r} is no environment variable; write NAME=value.")
-    return entry
-
-
-def _checked_memory(text: str) -> int:
-    try:
-        limit_bytes = parse_bytes(text)
-    except UsageError as error:
-        raise UsageError(f"--memory: {error}") from error
-    if limit_bytes < 6 * 1024 * 1024:  # the least dockerd accepts
-        raise UsageError(f"--memory {text}: Docker's least is 6m.")
-    return limit_bytes

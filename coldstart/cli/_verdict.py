@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from coldstart.cli._containers import PARAMETERS
 from coldstart.errors import EXIT_INCONCLUSIVE, EXIT_OK, EXIT_REGRESSION, NothingMeasuredError, UsageError
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
 _OF_MEASURING = (
     *("baseline", "candidate", "image", "baseline_runtime", "candidate_runtime", "ready", "platform", "timeout"),
-    *("budget", "seed", "runtime", "workload", "variant", "tier", "network", "engine", "env", "env_file", "volume"),
-    *("device", "memory", "cpus", "cpuset_cpus", "egress", "command"),
+    *("budget", "seed", "runtime", "workload", "variant", "tier", "network", "engine", "egress", "command"),
+    *PARAMETERS,
 )
 
 

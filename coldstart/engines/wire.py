@@ -66,17 +66,19 @@ def _health(told: dict[str, Any] | None) -> Health | None:
 def create_body(spec: ContainerSpec) -> dict[str, object]:
     """The body of a create request, labelled as ours."""
     options = spec.options
-    host: dict[str, object] = {"Runtime": spec.runtime, "NetworkMode": str(spec.network)} | _limits(options)
-    if options.volumes:
-        host["Binds"] = list(options.volumes)
-    if options.devices:
-        host["Devices"] = [_device(device) for device in options.devices]
-    body: dict[str, object] = {"Image": spec.image.reference, "Labels": {CONTAINER_LABEL: OWNER}, "HostConfig": host}
-    if options.env:
-        body["Env"] = list(options.env)
-    if options.command:
-        body["Cmd"] = list(options.command)
-    return body
+    host: dict[str, object] = {"Runtime": spec.runtime, "NetworkMode": str(spec.network)}
+    host |= _limits(options) | _surroundings(options)
+    labels = dict(label.split("=", 1) for label in options.labels) | {CONTAINER_LABEL: OWNER}
+    body: dict[str, object] = {"Image": spec.image.reference, "Labels": labels, "HostConfig": host}
+    said: dict[str, object] = {
+        "Env": list(options.env),
+        "Cmd": list(options.command),
+        "Entrypoint": list(options.entrypoint or ()),
+        "User": options.user,
+        "WorkingDir": options.workdir,
+        "Hostname": options.hostname,
+    }
+    return body | {name: value for name, value in said.items() if value}
 
 
 def _limits(options: ContainerOptions) -> dict[str, object]:
@@ -87,7 +89,48 @@ def _limits(options: ContainerOptions) -> dict[str, object]:
         limits["NanoCpus"] = round(options.cpus * 1e9)
     if options.cpuset_cpus is not None:
         limits["CpusetCpus"] = options.cpuset_cpus
+    if options.shm_bytes is not None:
+        limits["ShmSize"] = options.shm_bytes
+    if options.ulimits:
+        limits["Ulimits"] = [_ulimit(text) for text in options.ulimits]
     return limits
+
+
+def _surroundings(options: ContainerOptions) -> dict[str, object]:
+    """What a container may see and do; only what was asked for."""
+    binds = [volume for volume in options.volumes if not _is_plain(volume)]
+    asked: dict[str, object] = {
+        "Mounts": [_bind(volume) for volume in options.volumes if _is_plain(volume)],
+        "Binds": binds,
+        "Devices": [_device(device) for device in options.devices],
+        "Tmpfs": {path: flags for path, _, flags in (entry.partition(":") for entry in options.tmpfs)},
+        "ReadonlyRootfs": options.read_only,
+        "Init": options.init,
+        "Privileged": options.privileged,
+        "CapAdd": list(options.cap_add),
+        "CapDrop": list(options.cap_drop),
+        "SecurityOpt": list(options.security_opt),
+        "ExtraHosts": list(options.add_hosts),
+        "Dns": list(options.dns),
+    }
+    return {name: value for name, value in asked.items() if value}
+
+
+def _is_plain(volume: str) -> bool:
+    """Whether a mount can say it; labels of SELinux and propagation are options of binds only."""
+    return volume.count(":") == 1 or volume.endswith((":ro", ":rw"))
+
+
+def _bind(volume: str) -> dict[str, object]:
+    """As a mount, for a bind makes a source that does not exist, on whichever machine the engine is."""
+    source, target, *mode = volume.split(":")
+    return {"Type": "bind", "Source": source, "Target": target, "ReadOnly": mode == ["ro"]}
+
+
+def _ulimit(text: str) -> dict[str, object]:
+    name, _, values = text.partition("=")
+    soft, _, hard = values.partition(":")
+    return {"Name": name, "Soft": int(soft), "Hard": int(hard or soft)}
 
 
 def _device(text: str) -> dict[str, str]:

@@ -27,6 +27,9 @@ The format, with ``[options]`` and all but ``name``, ``runs`` and the first four
     volumes = ["/host:/container:ro"]
     devices = ["/dev/gpiomem"]
     command = ["/server", "--fast"]
+    user = "1000:1000"          # likewise entrypoint, workdir, hostname, shm_size = "64m", read_only = true, init and
+    ulimits = ["nofile=4096"]   # privileged; and lists: mounts, tmpfs, cap_add, cap_drop, security_opt, add_hosts, dns,
+                                # labels
 """
 
 from __future__ import annotations
@@ -47,6 +50,7 @@ from coldstart.model.cell import Network, Tier
 from coldstart.model.experiment import Experiment
 from coldstart.model.options import ContainerOptions
 from coldstart.model.probe import ProbeSpec
+from coldstart.plan.containers import WrittenOptions, checked_volumes, read_options
 from coldstart.plan.levels import checked_levels, checked_runs, checked_timeout_ns, checked_warmup, checked_workloads
 from coldstart.units import parse_bytes, parse_duration_ns
 
@@ -64,16 +68,6 @@ class _Factors(msgspec.Struct, frozen=True, kw_only=True):
     network: tuple[str, ...] = (Network.BRIDGE,)
 
 
-class _Options(msgspec.Struct, frozen=True, kw_only=True):
-    memory: str | None = None
-    cpus: float | None = None
-    cpuset_cpus: str | None = None
-    env: tuple[str, ...] = ()
-    volumes: tuple[str, ...] = ()
-    devices: tuple[str, ...] = ()
-    command: tuple[str, ...] = ()
-
-
 class _File(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     runs: int
@@ -84,10 +78,10 @@ class _File(msgspec.Struct, frozen=True, kw_only=True):
     ready: str | None = None
     targets: tuple[str, ...] = ()
     egress: bool = False
-    options: _Options = _Options()
+    options: WrittenOptions = WrittenOptions()
 
 
-_TABLES: dict[str, type[msgspec.Struct]] = {"factors": _Factors, "options": _Options}
+_TABLES: dict[str, type[msgspec.Struct]] = {"factors": _Factors, "options": WrittenOptions}
 
 
 def catalogue() -> tuple[str, ...]:
@@ -204,7 +198,7 @@ def _experiment(file: _File, where: str, base: Path) -> Experiment:
         timeout_ns=timeout_ns,
         targets=_targets(file.targets, where),
         egress=file.egress,
-        options=_options(file.options, f"{where}: options"),
+        options=_options(file.options, f"{where}: options", base),
     )
 
 
@@ -226,7 +220,7 @@ def _targets(names: tuple[str, ...], where: str) -> tuple[str, ...]:
         return checked_levels("target", names)
 
 
-def _options(options: _Options, where: str) -> ContainerOptions:
+def _options(options: WrittenOptions, where: str, base: Path) -> ContainerOptions:
     with _reading(f"{where}.memory"):
         memory_bytes = None if options.memory is None else parse_bytes(options.memory)
     if memory_bytes == 0:
@@ -239,15 +233,9 @@ def _options(options: _Options, where: str) -> ContainerOptions:
         if "=" not in entry:
             # Docker would copy the variable from whoever runs it: not repeatable elsewhere.
             raise InputFileError(f"{where}.env", f"{entry!r} has no value.", "Write NAME=value.")
-    return ContainerOptions(
-        env=options.env,
-        volumes=options.volumes,
-        devices=options.devices,
-        memory_bytes=memory_bytes,
-        cpus=options.cpus,
-        cpuset_cpus=options.cpuset_cpus,
-        command=options.command,
-    )
+    with _reading(where):
+        checked_volumes(options.volumes, "volumes")
+        return read_options(options, lambda name: name, memory_bytes=memory_bytes, base=base)
 
 
 @contextmanager

@@ -9,7 +9,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from coldstart.cli import run
+from coldstart.cli import calibrate, gate, run, trace
+from coldstart.cli._containers import PARAMETERS
 from coldstart.cli._options import PassThrough, container_command, container_options, parse_container_options
 from coldstart.errors import InputFileError, UsageError
 from coldstart.export.base import formats
@@ -27,11 +28,7 @@ def echo(name: str | None, **said: Any) -> None:
 
 def parsed(command: tuple[str, ...] = (), **said: Any) -> ContainerOptions:
     """The options of a command line on which nothing but this was said."""
-    unsaid: dict[str, Any] = {
-        **dict.fromkeys(("env", "env_file", "volume", "device"), ()),
-        **dict.fromkeys(("memory", "cpus", "cpuset_cpus")),
-    }
-    return parse_container_options({**unsaid, **said}, command)
+    return parse_container_options({**dict.fromkeys(PARAMETERS), **said}, command)
 
 
 def test_nothing_said_is_no_option() -> None:
@@ -42,8 +39,8 @@ def test_every_option_reaches_its_field() -> None:
     options = parsed(
         command=("/job", "--once"),
         env=("A=b",),
-        volume=("/data:/data:ro",),
-        device=("/dev/i2c-1:/dev/i2c-1:rw",),
+        volumes=("/data:/data:ro",),
+        devices=("/dev/i2c-1:/dev/i2c-1:rw",),
         memory="1g",
         cpus=1.5,
         cpuset_cpus="0,2-3",
@@ -64,15 +61,41 @@ def test_a_variable_may_have_any_value(entry: str) -> None:
     assert parsed(env=(entry,)).env == (entry,)
 
 
-@pytest.mark.parametrize("entry", ["A", "", "=b", "A B=c", " A=b"])
+@pytest.mark.parametrize("entry", ["", "=b", "A B=c", " A=b", "A B"])
 def test_what_is_no_variable_is_refused(entry: str) -> None:
-    with pytest.raises(UsageError, match=r"--env: .* is no environment variable; write NAME=value\."):
+    with pytest.raises(UsageError, match=r"--env: .* is not an environment variable; write NAME=value, or NAME"):
         parsed(env=(entry,))
+
+
+@pytest.mark.parametrize("entry", ["A=\0", "A=\udcff"])
+def test_a_value_that_no_run_can_store_is_refused(entry: str) -> None:
+    with pytest.raises(UsageError, match="--env: the value of 'A' is not text"):
+        parsed(env=(entry,))
+
+
+def test_a_name_alone_takes_the_callers_value_or_removes_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", "x=y ")
+    monkeypatch.delenv("NOBODYS", raising=False)
+    assert parsed(env=("TOKEN", "NOBODYS")).env == ("TOKEN=x=y ", "NOBODYS")
 
 
 def test_a_file_of_variables_may_have_comments_and_empty_lines(tmp_path: Path) -> None:
     (tmp_path / "env").write_text("# theirs\nA=b\n\n  # indented\n  C=d  \n")
-    assert parsed(env_file=(tmp_path / "env",)).env == ("A=b", "C=d")
+    assert parsed(env_file=(tmp_path / "env",)).env == ("A=b", "C=d  ")
+
+
+def test_a_file_of_variables_from_windows_is_read_as_docker_reads_it(tmp_path: Path) -> None:
+    (tmp_path / "env").write_bytes(b"\xef\xbb\xbfA=1\r\n\r\nB=2\r\nC=a\x0bb\r\n")
+    assert parsed(env_file=(tmp_path / "env",)).env == ("A=1", "B=2", "C=a\x0bb")
+
+
+def test_a_name_alone_in_a_file_takes_the_callers_value_or_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", "x")
+    monkeypatch.delenv("NOBODYS", raising=False)
+    (tmp_path / "env").write_text("TOKEN \nNOBODYS\n")
+    assert parsed(env_file=(tmp_path / "env",)).env == ("TOKEN=x",)
 
 
 def test_a_variable_on_the_command_line_comes_after_the_files_and_so_wins(tmp_path: Path) -> None:
@@ -81,8 +104,8 @@ def test_a_variable_on_the_command_line_comes_after_the_files_and_so_wins(tmp_pa
 
 
 def test_a_line_that_is_no_variable_is_named_by_its_file_and_number(tmp_path: Path) -> None:
-    (tmp_path / "env").write_text("A=b\n\nC\n")
-    with pytest.raises(UsageError, match=r"env:3: 'C' is no environment variable"):
+    (tmp_path / "env").write_text("A=b\n\nC D\n")
+    with pytest.raises(UsageError, match=r"env:3: 'C D' is not an environment variable"):
         parsed(env_file=(tmp_path / "env",))
 
 
@@ -97,7 +120,7 @@ def test_a_file_of_variables_that_cannot_be_read_is_named(tmp_path: Path, conten
 @pytest.mark.parametrize("mount", ["/data", "data:/data", "./data:/data", ""])
 def test_a_volume_is_an_absolute_folder_and_a_path(mount: str) -> None:
     with pytest.raises(UsageError, match=r"--volume .*: write an absolute host folder and a path"):
-        parsed(volume=(mount,))
+        parsed(volumes=(mount,))
 
 
 @pytest.mark.parametrize(("text", "limit_bytes"), [("6m", 6 * 1024**2), ("64Mi", 64 * 1024**2), ("6291456", 6291456)])
@@ -125,6 +148,63 @@ def test_a_memory_limit_docker_would_refuse_is_refused(text: str, message: str) 
 def test_a_cpu_limit_is_some_cpus(cpus: float) -> None:
     with pytest.raises(UsageError, match=r"--cpus .*: a limit is more than 0"):
         parsed(cpus=cpus)
+
+
+def test_options_of_docker_run_reach_the_record_as_they_are_written_there() -> None:
+    line = (
+        "-u 1000:50 --entrypoint /init --workdir /app --hostname box --tmpfs /run:size=1m --shm-size 64m --read-only "
+        "--init --privileged --cap-add NET_ADMIN --cap-drop ALL --security-opt seccomp=unconfined --ulimit nofile=9:10 "
+        "--add-host db:10.0.0.5 --dns 10.0.0.1 -l a=b -l c -m 64m --rm -d "
+        "--mount type=bind,source=/a,target=/b,readonly --mount type=tmpfs,dst=/t"
+    )
+    printed = CliRunner().invoke(echo, line.split()).stdout
+    expected = ContainerOptions(
+        user="1000:50",
+        entrypoint=("/init",),
+        workdir="/app",
+        hostname="box",
+        tmpfs=("/run:size=1m", "/t"),
+        volumes=("/a:/b:ro",),
+        shm_bytes=64 * 1024**2,
+        memory_bytes=64 * 1024**2,
+        read_only=True,
+        init=True,
+        privileged=True,
+        cap_add=("NET_ADMIN",),
+        cap_drop=("ALL",),
+        security_opt=("seccomp=unconfined",),
+        ulimits=("nofile=9:10",),
+        add_hosts=("db:10.0.0.5",),
+        dns=("10.0.0.1",),
+        labels=("a=b", "c="),
+    )
+    assert printed == f"(None, {expected!r})\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("-p 80:80", "--publish: no port needs to be published"),
+        ("-P", "--publish-all: no port needs to be published"),
+        ("--name web", "--name: every start creates a container of its own"),
+        ("-it", "--interactive: a measured start has no terminal"),
+        ("-t", "--tty: a measured start has no terminal"),
+        ("--restart=always", "--restart: each start is measured once"),
+        ("--gpus all", "--gpus: register the vendor's runtime instead: coldstart testbed up --add-runtime"),
+        ("--net host", "--net: write --network"),
+        ("--pid=host", "--pid: it is not among the container options"),
+    ],
+)
+def test_what_is_not_taken_of_docker_run_is_refused_by_name_with_the_reason(arguments: str, message: str) -> None:
+    refused = CliRunner().invoke(echo, arguments.split()).exception
+    assert isinstance(refused, UsageError)
+    assert str(refused).startswith(message)
+
+
+@pytest.mark.parametrize("command", [run, gate, trace, calibrate])
+def test_no_option_of_docker_takes_a_name_that_a_command_uses_itself(command: Any) -> None:
+    written = [name for param in command.command.params for name in (*param.opts, *param.secondary_opts)]
+    assert sorted(set(written)) == sorted(written)
 
 
 @pytest.mark.parametrize(

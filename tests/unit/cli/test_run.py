@@ -390,7 +390,7 @@ def test_an_unknown_key_of_an_experiment_file_ends_with_2_and_the_nearest(bench:
         (("tiers", "--timeout", "5"), "'5' is not a duration"),
         (("tiers", "--budget", "soon"), "'soon' is not a duration"),
         (("tiers", "--env-file", "/nonexistent/env"), "--env-file /nonexistent/env: cannot be read"),
-        (("tiers", "-e", "A"), "--env: 'A' is no environment variable"),
+        (("tiers", "-e", "A B"), "--env: 'A B' is not an environment variable"),
         (("tiers", "-v", "data:/data"), "--volume 'data:/data': write an absolute host folder"),
         (("tiers", "--memory", "much"), "--memory: 'much' is not a size"),
         (("tiers", "--cpus", "0"), "--cpus 0.0: a limit is more than 0"),

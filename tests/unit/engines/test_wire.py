@@ -42,28 +42,68 @@ def test_a_bare_container_is_asked_for_with_runtime_network_and_our_label_only()
 
 def test_every_option_reaches_docker_under_its_own_name() -> None:
     options = ContainerOptions(
-        env=("A=1",),
-        volumes=("/a:/b:ro",),
+        env=("A=1", "B"),
+        volumes=("/a:/b:ro", "/c:/d", "/e:/f:Z"),
         devices=("/dev/x", "/dev/y:/dev/z:r"),
         memory_bytes=512,
         cpus=0.5,
         cpuset_cpus="0-1",
         command=("sh", "-c", "true"),
+        user="1000:50",
+        entrypoint=("/bin/tini", "--"),
+        workdir="/app",
+        hostname="box",
+        tmpfs=("/tmp", "/run:size=1m,mode=755"),
+        shm_bytes=1024,
+        read_only=True,
+        init=True,
+        privileged=True,
+        cap_add=("NET_ADMIN",),
+        cap_drop=("ALL",),
+        security_opt=("no-new-privileges",),
+        ulimits=("nofile=1024:2048", "core=-1"),
+        add_hosts=("db:10.0.0.5",),
+        dns=("10.0.0.1",),
+        labels=("a=b=c", "d="),
     )
     body = create_body(ContainerSpec(image=make_image(), runtime="runc", network=Network.HOST, options=options))
-    assert body["Env"] == ["A=1"]
-    assert body["Cmd"] == ["sh", "-c", "true"]
-    assert body["HostConfig"] == {
+    host = body.pop("HostConfig")
+    body.pop("Image")
+    assert body == {
+        "Env": ["A=1", "B"],
+        "Cmd": ["sh", "-c", "true"],
+        "Entrypoint": ["/bin/tini", "--"],
+        "User": "1000:50",
+        "WorkingDir": "/app",
+        "Hostname": "box",
+        "Labels": {"a": "b=c", "d": "", "coldstart.container": "coldstart"},
+    }
+    assert host == {
         "Runtime": "runc",
         "NetworkMode": "host",
         "Memory": 512,
         "NanoCpus": 500_000_000,
         "CpusetCpus": "0-1",
-        "Binds": ["/a:/b:ro"],
+        "ShmSize": 1024,
+        "Ulimits": [{"Name": "nofile", "Soft": 1024, "Hard": 2048}, {"Name": "core", "Soft": -1, "Hard": -1}],
+        "Mounts": [
+            {"Type": "bind", "Source": "/a", "Target": "/b", "ReadOnly": True},
+            {"Type": "bind", "Source": "/c", "Target": "/d", "ReadOnly": False},
+        ],
+        "Binds": ["/e:/f:Z"],
         "Devices": [
             {"PathOnHost": "/dev/x", "PathInContainer": "/dev/x", "CgroupPermissions": "rwm"},
             {"PathOnHost": "/dev/y", "PathInContainer": "/dev/z", "CgroupPermissions": "r"},
         ],
+        "Tmpfs": {"/tmp": "", "/run": "size=1m,mode=755"},
+        "ReadonlyRootfs": True,
+        "Init": True,
+        "Privileged": True,
+        "CapAdd": ["NET_ADMIN"],
+        "CapDrop": ["ALL"],
+        "SecurityOpt": ["no-new-privileges"],
+        "ExtraHosts": ["db:10.0.0.5"],
+        "Dns": ["10.0.0.1"],
     }
 
 

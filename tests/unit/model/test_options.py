@@ -19,6 +19,4 @@ def test_what_is_added_comes_last_and_takes_nothing_away() -> None:
 
 def test_there_is_no_way_to_publish_a_port() -> None:
     """docker-proxy accepts on a published port before the app listens: it would be no readiness."""
-    assert set(ContainerOptions.__struct_fields__) == {
-        *("env", "volumes", "devices", "memory_bytes", "cpus", "cpuset_cpus", "command"),
-    }
+    assert not {name for name in ContainerOptions.__struct_fields__ if "port" in name or "publish" in name}

@@ -52,6 +52,23 @@ env = ["A=1", "EMPTY="]
 volumes = ["/a:/b:ro"]
 devices = ["/dev/null"]
 command = ["/server", "--fast"]
+user = "1000"
+entrypoint = "/init"
+workdir = "/app"
+hostname = "box"
+tmpfs = ["/run"]
+shm_size = "1m"
+read_only = true
+init = true
+privileged = true
+cap_add = ["NET_ADMIN"]
+cap_drop = ["ALL"]
+security_opt = ["no-new-privileges"]
+mounts = ["type=bind,src=/c,dst=/d"]
+ulimits = ["nofile=9"]
+add_hosts = ["db:10.0.0.5"]
+dns = ["10.0.0.1"]
+labels = ["a=b"]
 """
 
 
@@ -103,12 +120,28 @@ def test_every_key_is_understood() -> None:
         egress=True,
         options=ContainerOptions(
             env=("A=1", "EMPTY="),
-            volumes=("/a:/b:ro",),
+            volumes=("/a:/b:ro", "/c:/d"),
             devices=("/dev/null",),
             memory_bytes=536_870_912,
             cpus=0.5,
             cpuset_cpus="0-1",
             command=("/server", "--fast"),
+            user="1000",
+            entrypoint=("/init",),
+            workdir="/app",
+            hostname="box",
+            tmpfs=("/run",),
+            shm_bytes=1024 * 1024,
+            read_only=True,
+            init=True,
+            privileged=True,
+            cap_add=("NET_ADMIN",),
+            cap_drop=("ALL",),
+            security_opt=("no-new-privileges",),
+            ulimits=("nofile=9",),
+            add_hosts=("db:10.0.0.5",),
+            dns=("10.0.0.1",),
+            labels=("a=b",),
         ),
     )
 
@@ -223,6 +256,8 @@ def test_a_wrong_type_is_named_with_its_key(text: str, message: str) -> None:
         (with_option("cpus = inf"), "mine.toml: options.cpus: inf is no number of CPUs."),
         (with_option("cpus = 0"), "mine.toml: options.cpus: 0.0 is no number of CPUs."),
         (with_option('env = ["HOME"]'), "mine.toml: options.env: 'HOME' has no value. Write NAME=value."),
+        (with_option('volumes = ["data:/d"]'), "mine.toml: options: volumes 'data:/d': write an absolute host folder"),
+        (with_option('dns = ["x"]'), "mine.toml: options: dns: 'x' is not an IP address."),
         (with_option('env = ["=x"]'), "mine.toml: options.env: '=x' names no variable. Write NAME=value."),
     ],
 )
