@@ -196,7 +196,7 @@ def smallest_found(series: Series, rule: Rule, n: int) -> PowerPoint:
         window = _window(series, start, n)
         logs: Values = np.log(window.candidate_ns) - np.log(window.baseline_ns)
         if rank:
-            short = np.log1p(tolerated(window, rule, n)) - walsh_averages(logs)[rank - 1]
+            short = np.log1p(tolerated(window, rule)) - walsh_averages(logs)[rank - 1]
             found.append(max(0.0, float(np.expm1(short))))
     slowdown = float(np.quantile(found, POWER, method="inverted_cdf")) if found else None
     return PowerPoint(n=n, slowdown=slowdown, windows=len(found))

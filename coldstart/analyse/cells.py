@@ -89,7 +89,7 @@ def _summary(cell: Cell, rows: pd.DataFrame) -> CellSummary:
         outcomes=counts,
         sources=tuple(sorted({str(source) for source in timed["source"]})),
         phases={column: phase for column in frames.PHASE_COLUMNS if (phase := _phase(timed, column))},
-        resolution_ns=frames.largest(timed, "readiness_resolution_ns"),
+        resolution_ns=frames.largest(timed.assign(resolution_ns=frames.resolutions(timed)), "resolution_ns"),
         clock_error_ns=frames.largest(timed, "clock_error_ns"),
         image_compressed_bytes=frames.largest(rows, "image_compressed_bytes"),
         image_unpacked_bytes=frames.largest(rows, "image_unpacked_bytes"),

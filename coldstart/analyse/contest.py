@@ -12,6 +12,7 @@ from coldstart.analyse import frames
 from coldstart.analyse.calibration import Bank, merged
 from coldstart.analyse.compare import paired_ratio, paired_shift, unpaired_ratio, unpaired_shift
 from coldstart.analyse.estimate import Estimate
+from coldstart.analyse.floor import floor_of
 from coldstart.analyse.gate import Series
 from coldstart.model.cell import Cell, CellPair, Side
 from coldstart.model.rule import METRICS, Rule
@@ -19,8 +20,6 @@ from coldstart.model.run import RunManifest
 from coldstart.model.sample import Outcome
 
 PHASES = ("e2e_ns", "pull_ns", "create_ns", "init_ns", "readiness_ns")
-RESOLUTIONS_THAT_COUNT = 2
-"""A slowdown below twice the readiness probe's resolution, in the median start, is none."""
 
 
 class PhaseEffect(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,13 +43,14 @@ def series_of(frame: pd.DataFrame, pairs: Sequence[CellPair], rule: Rule) -> tup
 
     What was not cold, not quiet or throttled to the end is no pair and no failure; an engine that was lost is nobody's
     failure. A phase is asked about where a side has it (nobody pulls in tier ``warm``), of blocks in which both took a
-    time.
+    time. The floor is by the baseline's starts up to the first look, so that no later one changes it.
     """
     rows = _last_attempts(frames.planned(frame))
-    found = [_series(rows, pair, "e2e_ns", rule.tolerated(pair)) for pair in pairs]
+    first = rule.looks[0]
+    found = [_series(rows, pair, "e2e_ns", rule.tolerated(pair), first) for pair in pairs]
     for name, allowed in rule.metrics.items():
         for pair in pairs:
-            series = _series(rows, pair, METRICS[name], allowed)
+            series = _series(rows, pair, METRICS[name], allowed, first)
             if (series.baseline_ns > 0).any() or (series.candidate_ns > 0).any():
                 found.append(_of_phase(series, name))
     return tuple(found)
@@ -128,7 +128,7 @@ def _of_phase(series: Series, name: str) -> Series:
     return made
 
 
-def _series(rows: pd.DataFrame, pair: CellPair, column: str, allowed: float) -> Series:
+def _series(rows: pd.DataFrame, pair: CellPair, column: str, allowed: float, first: int | None = None) -> Series:
     baseline, candidate = (_of(rows, pair, side).set_index("block") for side in Side)
     both = baseline.index.intersection(candidate.index)
     outcomes = pd.DataFrame(
@@ -137,13 +137,13 @@ def _series(rows: pd.DataFrame, pair: CellPair, column: str, allowed: float) -> 
     known = baseline.loc[both, column].notna() & candidate.loc[both, column].notna()
     timed = outcomes.index[(outcomes == "ok").all(axis=1) & known].sort_values()
     a_failed, b_failed = outcomes["a"] == "failed", outcomes["b"] == "failed"
-    resolutions_ns = [frames.values(side.loc[timed], "readiness_resolution_ns") for side in (baseline, candidate)]
-    resolution_ns = float(np.median(both_ns)) if len(both_ns := np.concatenate(resolutions_ns)) else 0.0
+    floor = floor_of(baseline.sort_index(), column, first)
     return Series(
         name=pair.key,
         baseline_ns=baseline.loc[timed, column].to_numpy(dtype=np.float64),
         candidate_ns=candidate.loc[timed, column].to_numpy(dtype=np.float64),
-        floor_ns=RESOLUTIONS_THAT_COUNT * resolution_ns,
+        floor_ns=floor.ns,
+        floor_is_bound=floor.is_bound,
         candidate_failed=int((b_failed & (outcomes["a"] == "ok")).sum()),
         baseline_failed=int((a_failed & (outcomes["b"] == "ok")).sum()),
         both_failed=int((a_failed & b_failed).sum()),

@@ -47,6 +47,14 @@ def values(rows: pd.DataFrame, column: str) -> NDArray[np.float64]:
     return rows[column].dropna().to_numpy(dtype=np.float64)
 
 
+def resolutions(rows: pd.DataFrame) -> pd.Series:
+    """What the readiness probe could not see before each start became ready, ns; NA where nobody polled.
+
+    Of starts that version 0.1 stored it is an upper bound: its number holds what the app took to answer, too.
+    """
+    return rows["probe_resolution_ns"].fillna(rows["readiness_resolution_ns"])
+
+
 def largest(rows: pd.DataFrame, column: str) -> int | None:
     """The largest observed value of an integer column."""
     seen = rows[column].dropna()

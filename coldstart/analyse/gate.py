@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from coldstart.analyse.compare import paired_effect, paired_shift, signed_rank_tails
 from coldstart.analyse.estimate import Estimate
+from coldstart.analyse.floor import unresolved_text
 from coldstart.model.rule import Rule
 
 FAILURES_THAT_REGRESS = 2
@@ -42,14 +43,16 @@ class Call(StrEnum):
 class Series(msgspec.Struct, frozen=True, kw_only=True):
     """What one cell's pairs gave, in the order of their blocks: only blocks in which both sides were timed.
 
-    ``floor_ns`` is the least slowdown that counts: what the measurement itself may be off by. The failures are blocks
-    in which a side failed: the candidate alone, the baseline alone, or both. ``max_slowdown`` overrides the rule's.
+    ``floor_ns`` is the least slowdown that counts: what the measurement itself may be off by (see
+    `coldstart.analyse.floor`). The failures are blocks in which a side failed: the candidate alone, the baseline alone,
+    or both. ``max_slowdown`` overrides the rule's.
     """
 
     name: str
     baseline_ns: Values
     candidate_ns: Values
     floor_ns: float = 0.0
+    floor_is_bound: bool = False
     candidate_failed: int = 0
     baseline_failed: int = 0
     both_failed: int = 0
@@ -67,7 +70,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     ``n`` pairs were looked at (of sides that are not paired, the smaller one's starts); ``tolerated`` is the slowdown
     that was allowed, by the rule or by the floor. ``ratio`` is the candidate's time over the baseline's and
     ``shift_ns`` the difference, with the two-sided intervals that go with the one-sided level of a look; ``None``
-    without pairs. ``by_failures`` says that failures decided, and no time.
+    without pairs. ``by_failures`` says that failures decided, and no time; ``is_final`` that more pairs would change
+    nothing, as where an inconclusive one is within what the probe can resolve.
     """
 
     name: str
@@ -80,6 +84,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     candidate_failed: int
     baseline_failed: int
     by_failures: bool = False
+    is_final: bool = False
 
 
 def judge(series: Sequence[Series], rule: Rule) -> tuple[Decision, ...]:
@@ -111,15 +116,24 @@ def is_settled(decisions: Sequence[Decision], rule: Rule) -> bool:
     """Whether more pairs would change nothing: one verdict is out, or the last look is done."""
     if overall(decisions) is not Call.INCONCLUSIVE:
         return True
-    return all(decision.call is not Call.INCONCLUSIVE or decision.n >= rule.looks[-1] for decision in decisions)
+    return all(decision.is_final or decision.n >= rule.looks[-1] for decision in decisions)
 
 
-def tolerated(one: Series, rule: Rule, n: int) -> float:
-    """The slowdown that is allowed: the rule's, or what the floor is of the baseline's median if that is more."""
-    allowed = rule.max_slowdown if one.max_slowdown is None else one.max_slowdown
-    if n == 0 or one.floor_ns <= 0:
-        return allowed
-    return max(allowed, one.floor_ns / float(np.median(one.baseline_ns[:n])))
+def asked(one: Series, rule: Rule) -> float:
+    """The slowdown that was to be tolerated."""
+    return rule.max_slowdown if one.max_slowdown is None else one.max_slowdown
+
+
+def floor(one: Series, rule: Rule) -> float:
+    """What the floor is of the baseline's median, by the pairs of the first look: the same at every later one."""
+    if one.n == 0 or one.floor_ns <= 0:
+        return 0.0
+    return one.floor_ns / float(np.median(one.baseline_ns[: rule.looks[0]]))
+
+
+def tolerated(one: Series, rule: Rule) -> float:
+    """The slowdown that is no regression: what was asked, or the floor if that is more; then nothing is ``ok``."""
+    return max(asked(one, rule), floor(one, rule))
 
 
 def _look(series: Sequence[Series], rule: Rule, look: int, calls: dict[int, tuple[Call, int]]) -> None:
@@ -130,10 +144,11 @@ def _look(series: Sequence[Series], rule: Rule, look: int, calls: dict[int, tupl
     regressed = sum(call is Call.REGRESSION for call, _ in calls.values())
     for index in holm({index: tails[index][0] for index in due}, rule.alpha_at_look, len(series) - regressed):
         calls[index] = (Call.REGRESSION, look)
-    fine = sum(call is Call.OK for call, _ in calls.values())
+    fine = sum(call in {Call.OK, Call.INCONCLUSIVE} for call, _ in calls.values())
     candidates = {index: tails[index][1] for index in due if index not in calls and not series[index].candidate_failed}
     for index in holm(candidates, rule.alpha_at_look, len(series) - fine):
-        calls[index] = (Call.OK, look)
+        is_resolved = floor(series[index], rule) <= asked(series[index], rule)
+        calls[index] = (Call.OK if is_resolved else Call.INCONCLUSIVE, look)
 
 
 def holm(p_values: dict[int, float], alpha: float, family: int) -> list[int]:
@@ -147,7 +162,7 @@ def holm(p_values: dict[int, float], alpha: float, family: int) -> list[int]:
 
 
 def _tails(one: Series, rule: Rule, n: int) -> tuple[float, float]:
-    return signed_rank_tails(_log_ratios(one, n) - math.log1p(tolerated(one, rule, n)))
+    return signed_rank_tails(_log_ratios(one, n) - math.log1p(tolerated(one, rule)))
 
 
 def _log_ratios(one: Series, n: int) -> Values:
@@ -165,23 +180,23 @@ def _by_failures(one: Series) -> Call | None:
 
 
 def _decision(one: Series, rule: Rule, call: Call | None, n: int) -> Decision:
-    used = n if call in {Call.OK, Call.REGRESSION} and not _by_failures(one) else _looked_at(one, rule)
+    used = n if call is not None and not _by_failures(one) else _looked_at(one, rule)
     level = 1 - 2 * rule.alpha_at_look
     verdict = call or Call.INCONCLUSIVE
-    allowed = tolerated(one, rule, used)
     shift = one.candidate_ns[:used] - one.baseline_ns[:used]
     ratio = paired_effect(_log_ratios(one, used), level) if used else None
     return Decision(
         name=one.name,
         call=verdict,
-        reason=_reason(one, rule, verdict, used, ratio),
+        reason=_reason(one, rule, call, used, ratio),
         n=used,
-        tolerated=allowed,
+        tolerated=tolerated(one, rule),
         ratio=ratio,
         shift_ns=paired_shift(shift, level) if used else None,
         candidate_failed=one.candidate_failed + one.both_failed,
         baseline_failed=one.baseline_failed + one.both_failed,
         by_failures=_by_failures(one) is not None,
+        is_final=call is not None,
     )
 
 
@@ -190,8 +205,8 @@ def _looked_at(one: Series, rule: Rule) -> int:
     return min(one.n, rule.looks[-1])
 
 
-def _reason(one: Series, rule: Rule, call: Call, n: int, ratio: Estimate | None) -> str:
-    bound = f"{tolerated(one, rule, n):+.1%}"
+def _reason(one: Series, rule: Rule, call: Call | None, n: int, ratio: Estimate | None) -> str:
+    bound = f"{tolerated(one, rule):+.1%}"
     if call is Call.INVALID:
         return (
             f"the baseline failed too: it alone in {one.baseline_failed} blocks, the candidate alone in "
@@ -202,11 +217,22 @@ def _reason(one: Series, rule: Rule, call: Call, n: int, ratio: Estimate | None)
         return by_failing if _by_failures(one) is call else f"slower by more than {bound}"
     if call is Call.OK:
         return f"not slower by more than {bound}"
+    if call is Call.INCONCLUSIVE:
+        return f"not slower by more than {bound}, but {_unresolved(one, rule)}"
+    return _undecided(one, rule, n, ratio)
+
+
+def _undecided(one: Series, rule: Rule, n: int, ratio: Estimate | None) -> str:
     if n < rule.looks[0]:
         return f"{n} pairs are too few: the first look is at {rule.looks[0]}"
     if one.candidate_failed:
         return "the candidate failed once where the baseline did not: that is never ok"
-    return f"{n} pairs do not tell whether it is slower by more than {bound}{range_text(ratio)}"
+    text = f"{n} pairs do not tell whether it is slower by more than {tolerated(one, rule):+.1%}{range_text(ratio)}"
+    return f"{text}; {_unresolved(one, rule)}" if floor(one, rule) > asked(one, rule) else text
+
+
+def _unresolved(one: Series, rule: Rule) -> str:
+    return unresolved_text(asked(one, rule), floor(one, rule), is_bound=one.floor_is_bound)
 
 
 def range_text(ratio: Estimate | None) -> str:

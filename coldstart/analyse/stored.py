@@ -11,8 +11,9 @@ import pandas as pd
 
 from coldstart.analyse import frames
 from coldstart.analyse.contamination import Contamination, examine
-from coldstart.analyse.contest import RESOLUTIONS_THAT_COUNT, PhaseEffect, pair_effects
+from coldstart.analyse.contest import PhaseEffect, pair_effects
 from coldstart.analyse.counters import CounterCheck, Limit, check_counters
+from coldstart.analyse.floor import floor_of
 from coldstart.analyse.gate import Decision
 from coldstart.analyse.unpaired import Arms, judge_unpaired
 from coldstart.analyse.verdict import Verdict, end, moved_in, paired_images
@@ -197,12 +198,13 @@ def _arm(
         ours, theirs = ours[ours > 0], theirs[theirs > 0]
         if not (len(ours) or len(theirs)):
             return None
-    resolutions_ns = np.concatenate([frames.values(frames.timed(rows), "readiness_resolution_ns") for rows in sides])
+    floor = floor_of(sides[0], column)
     return Arms(
         name=f"{pair.key}: {phase}" if phase else pair.key,
         baseline_ns=ours,
         candidate_ns=theirs,
-        floor_ns=RESOLUTIONS_THAT_COUNT * float(np.median(resolutions_ns)) if len(resolutions_ns) else 0.0,
+        floor_ns=floor.ns,
+        floor_is_bound=floor.is_bound,
         baseline_failed=_failed(sides[0]),
         candidate_failed=_failed(sides[1]),
         max_slowdown=allowed,

@@ -61,11 +61,14 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     """What an image's own check (HEALTHCHECK) says of a container.
 
     ``status`` is ``starting``, ``healthy`` or ``unhealthy``; ``failed_wall_ns`` is when the last check that failed
-    began (``None``: none did), ``output`` what the last one wrote.
+    began (``None``: none did), ``passed_wall_ns`` when the first after it that passed did. ``shortest_ns`` is the
+    length of the shortest check, ``output`` what the last one wrote.
     """
 
     status: str
     failed_wall_ns: int | None = None
+    passed_wall_ns: int | None = None
+    shortest_ns: int | None = None
     output: str = ""
 
 

@@ -59,6 +59,7 @@ class _Container:
         self.output = b""
         self.ended = threading.Event()
         self.ready = threading.Event()
+        self.ready_wall_ns: int | None = None
         self.server: socket.socket | None = None
 
     @property
@@ -347,7 +348,9 @@ class FakeEngine:
             return None
         if container.spec.image.variant == "unhealthy":
             return Health(status="unhealthy", failed_wall_ns=container.started_wall_ns, output="no answer\n")
-        return Health(status="healthy" if container.ready.is_set() else "starting")
+        if not container.ready.is_set():
+            return Health(status="starting")
+        return Health(status="healthy", passed_wall_ns=container.ready_wall_ns, shortest_ns=0)
 
     def _write_log(self, message: str) -> None:
         wall = time.time_ns()
@@ -357,6 +360,7 @@ class FakeEngine:
     def _serve(self, container: _Container) -> None:
         time.sleep(self._delays.listen_s)
         container.output += b"listening\n"
+        container.ready_wall_ns = time.time_ns()
         container.ready.set()
         with contextlib.suppress(OSError):  # who asked to be told may have gone meanwhile
             _notify(container.spec)

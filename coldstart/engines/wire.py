@@ -55,12 +55,23 @@ def _health(told: dict[str, Any] | None) -> Health | None:
     if told is None or told["Status"] == "none":
         return None
     checks = told.get("Log") or []  # the last five
-    failed = [wall_ns(check["Start"]) for check in checks if check["ExitCode"] != 0]
+    begun = [(wall_ns(check["Start"]), check["ExitCode"] == 0) for check in checks]
+    failed = [place for place, (_, passed) in enumerate(begun) if not passed]
+    passed = begun[failed[-1] + 1 if failed else 0 :]
+    lengths = [_length_ns(check) for check in checks]
     return Health(
         status=told["Status"],
-        failed_wall_ns=failed[-1] if failed else None,
+        failed_wall_ns=begun[failed[-1]][0] if failed else None,
+        passed_wall_ns=passed[0][0] if passed else None,
+        shortest_ns=min((length for length in lengths if length is not None), default=None),
         output=checks[-1]["Output"] if checks else "",
     )
+
+
+def _length_ns(check: dict[str, Any]) -> int | None:
+    """How long a check took; ``None`` where the engine does not say, or its clock was set back meanwhile."""
+    begin_ns, end_ns = wall_ns(check["Start"]), wall_ns(check.get("End") or "")
+    return None if begin_ns is None or end_ns is None or end_ns < begin_ns else end_ns - begin_ns
 
 
 def create_body(spec: ContainerSpec) -> dict[str, object]:

@@ -238,7 +238,7 @@ class _TrialRun:
             layers_unpacked=self._proof.layers_unpacked,
             bytes_unpacked=unpacked_bytes if started.pull is not None else 0,
             files_unpacked=None if started.pull is not None else 0,  # no engine tells how many
-            harness=Harness(probe_attempts=started.ready.attempts, readiness_resolution_ns=started.ready.resolution_ns),
+            harness=Harness(probe_attempts=started.ready.attempts, probe_resolution_ns=started.ready.resolution_ns),
         )
         reason = doubt(self._proof, image)
         if reason is not None:

@@ -161,7 +161,12 @@ class ProcessUse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Harness(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the suite itself spent around the timed window, in ns; the quiet wait is a wait, not work."""
+    """What the suite itself spent around the timed window, in ns; the quiet wait is a wait, not work.
+
+    ``probe_resolution_ns`` is how long the readiness probe could not see before its successful attempt began.
+    ``readiness_resolution_ns`` is what version 0.1 stored in its place: up to the answer, so that an app which answered
+    late made its own measurement look coarse. It is no longer written; where only it is known, it is an upper bound.
+    """
 
     prepare_ns: int = 0
     quiet_wait_ns: int = 0
@@ -169,6 +174,7 @@ class Harness(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     teardown_ns: int = 0
     probe_attempts: int = 0
     readiness_resolution_ns: int | None = None
+    probe_resolution_ns: int | None = None
 
 
 class ClockConversion(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,8 +22,9 @@ LIVENESS_NS = 100_000_000  # how often a waiting probe asks whether the containe
 class Ready(msgspec.Struct, frozen=True, kw_only=True):
     """When the first success was seen (CLOCK_MONOTONIC ns), after how many attempts, and how late that may be.
 
-    ``resolution_ns`` is the time since the last attempt that failed: readiness began somewhere inside it. ``None``
-    where the probe is told, and polls nothing.
+    ``resolution_ns`` is how long the probe could not see before its successful attempt: from the beginning of the last
+    attempt that failed to the beginning of the one that succeeded. What that one waited for its answer is the app's own
+    time, and no part of it. ``None`` where the probe is notified, and polls nothing.
     """
 
     at_ns: int
@@ -83,28 +84,36 @@ def poll(
     started_ns: int,
     *,
     duty: float = 1.0,
+    clock: Callable[[], int] = time.monotonic_ns,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Ready | NotReady:
     """Call ``attempt`` every `POLL_NS` until it returns ``None`` (success); otherwise it returns what it saw.
 
     An attempt that takes longer is followed by a pause, so that attempts take a share of ``duty`` of the time.
-    Every `LIVENESS_NS` the container is inspected: one that has ended is not waited for.
+    Every `LIVENESS_NS` the container is inspected: one that has ended is not waited for. ``started_ns`` is when the
+    probe could first have looked, ns of ``clock``.
+
+    The resolution reaches back to the *beginning* of the last failed attempt, since an app that became ready while
+    that one was under way is seen by the next one only. It ends where the successful attempt begins: an app that was
+    ready before would have answered the failed one, and a connection is never made late by the probe, which connects
+    afresh before the kernel would repeat its own request.
     """
     attempts, last_ns, last_seen = 0, started_ns, "nothing was tried"
-    next_look_ns = time.monotonic_ns() + LIVENESS_NS
+    next_look_ns = clock() + LIVENESS_NS
     while True:
-        begin_ns = time.monotonic_ns()
+        begin_ns = clock()
         attempts += 1
         seen = attempt()
-        now_ns = time.monotonic_ns()
+        now_ns = clock()
         if seen is None:
-            return Ready(at_ns=now_ns, attempts=attempts, resolution_ns=now_ns - last_ns)
+            return Ready(at_ns=now_ns, attempts=attempts, resolution_ns=begin_ns - last_ns)
         last_ns, last_seen = begin_ns, seen
         if now_ns >= next_look_ns:
             state = engine.state(container_id)
             if not state.running:
                 return NotReady(reason=last_seen, attempts=attempts, state=state)
-            next_look_ns = time.monotonic_ns() + LIVENESS_NS
+            next_look_ns = clock() + LIVENESS_NS
         if now_ns >= deadline_ns:
             return NotReady(reason=last_seen, attempts=attempts)
-        pause_ns = max(begin_ns + POLL_NS - time.monotonic_ns(), (now_ns - begin_ns) * (1 / duty - 1))
-        time.sleep(max(0, pause_ns) / 1e9)
+        pause_ns = max(begin_ns + POLL_NS - clock(), (now_ns - begin_ns) * (1 / duty - 1))
+        sleep(max(0, pause_ns) / 1e9)

@@ -1,7 +1,9 @@
 """``healthcheck``: ready when the engine calls the container healthy, by the image's own HEALTHCHECK.
 
 The engine checks at the image's interval (30 s unless it says otherwise, the first check after one interval), so
-readiness began at some time since the last check that failed, or since the start: that is the resolution.
+readiness began at some time between the beginning of the last check that failed, or the start where none did, and the
+check that passed: that is the resolution. How long that check then took is the app's own time, but for what it takes to
+enter the container.
 """
 
 from __future__ import annotations
@@ -39,14 +41,15 @@ class HealthcheckProbe:
 
     def wait(self, engine: Engine, container_id: str, deadline_ns: int) -> Ready | NotReady:
         """Look until it is healthy, or will not become so."""
-        attempts = 0
+        attempts, waiting_since_ns = 0, time.monotonic_ns()
         while True:
             begin_ns = time.monotonic_ns()
             attempts += 1
             state = engine.state(container_id)
             now_ns = time.monotonic_ns()
             if state.health is not None and state.health.status == "healthy":
-                return Ready(at_ns=now_ns, attempts=attempts, resolution_ns=_resolution_ns(state, state.health))
+                told_ns = _resolution_ns(state, state.health)
+                return Ready(at_ns=now_ns, attempts=attempts, resolution_ns=told_ns or now_ns - waiting_since_ns)
             if _is_final(state) or now_ns >= deadline_ns:
                 return NotReady(reason=_reason(state), attempts=attempts, state=state)
             time.sleep(max(0, begin_ns + _POLL_NS - time.monotonic_ns()) / 1e9)
@@ -55,10 +58,17 @@ class HealthcheckProbe:
         """Nothing was kept."""
 
 
-def _resolution_ns(state: ContainerState, health: Health) -> int:
-    """Since the last check that failed began, or else the container; a clock that was set back leaves our own."""
-    since_wall_ns = health.failed_wall_ns or state.started_wall_ns or time.time_ns()
-    return max(_POLL_NS, time.time_ns() - since_wall_ns)
+def _resolution_ns(state: ContainerState, health: Health) -> int | None:
+    """From the beginning of the last failed check, or else the start, to that of the check that passed; our wait, too.
+
+    All instants are the engine's, so its clock need not be ours; one that was set back in between leaves the shortest
+    check and the interval at which we look. ``None`` where the engine does not say when a check passed: then all the
+    time that was waited is unseen.
+    """
+    since_wall_ns = health.failed_wall_ns or state.started_wall_ns
+    if health.passed_wall_ns is None or since_wall_ns is None:
+        return None
+    return max(0, health.passed_wall_ns - since_wall_ns) + (health.shortest_ns or 0) + _POLL_NS
 
 
 def _is_final(state: ContainerState) -> bool:

@@ -10,7 +10,6 @@ import os
 import select
 import socket
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -22,8 +21,6 @@ from coldstart.probes._listeners import described, listeners
 from coldstart.probes.base import NotReady, Ready, poll
 
 _CONNECT_S = 0.1  # an unanswered connection attempt is made afresh after this
-
-Way = tuple[Path | None, tuple[str, int]]
 
 
 def make(spec: ProbeSpec) -> TcpProbe:
@@ -45,7 +42,8 @@ class TcpProbe:
     def wait(self, engine: Engine, container_id: str, deadline_ns: int) -> Ready | NotReady:
         """Poll the container's address; a failure names what it listens on instead."""
         started_ns = time.monotonic_ns()
-        found = poll(self._attempts_at(engine, container_id), engine, container_id, deadline_ns, started_ns)
+        way = engine.endpoint(container_id, self._port)  # before the first attempt: meanwhile nobody looks
+        found = poll(lambda: self.attempt(*way), engine, container_id, deadline_ns, started_ns)
         if isinstance(found, Ready) or found.state is not None:
             return found
         state = engine.state(container_id)
@@ -57,16 +55,6 @@ class TcpProbe:
 
     def close(self) -> None:
         """Nothing was kept."""
-
-    def _attempts_at(self, engine: Engine, container_id: str) -> Callable[[], str | None]:
-        way: list[Way] = []
-
-        def attempt() -> str | None:
-            if not way:
-                way.append(engine.endpoint(container_id, self._port))
-            return self.attempt(*way[0])
-
-        return attempt
 
     def attempt(self, netns: Path | None, address: tuple[str, int]) -> str | None:
         """Connect once; ``None`` on success, else what was seen."""

@@ -7,7 +7,7 @@ from contextlib import closing
 
 from coldstart.analyse.contest import series_of
 from coldstart.analyse.counters import Limit, check_counters
-from coldstart.analyse.gate import Call, Decision, is_settled, judge
+from coldstart.analyse.gate import Decision, is_settled, judge
 from coldstart.analyse.verdict import images_of
 from coldstart.measure.session import measure
 from coldstart.model.cell import CellPair, Trial
@@ -51,7 +51,7 @@ class Looker:
         decisions = judge(series_of(tidy(run), self._pairs, self._rule), self._rule)
         if self._blocks in self._rule.looks:
             self._tell(decisions)
-        undecided = {d.name.partition(": ")[0] for d in decisions if d.call is Call.INCONCLUSIVE}  # "cell: phase"
+        undecided = {d.name.partition(": ")[0] for d in decisions if not d.is_final}  # "cell: phase"
         self._decided = {pair.key for pair in self._pairs} - undecided
         return is_settled(decisions, self._rule)
 

@@ -94,17 +94,17 @@ def test_a_container_becomes_ready_when_it_is_healthy(cli: Cli, checked: str) ->
 def test_the_resolution_of_exec_holds_at_least_one_attempt(cli: Cli, shell: str) -> None:
     harness = once(cli, shell, "exec:test -e /ready", READY_LATER)[0].harness
     assert (harness.probe_attempts or 0) > 1
-    assert (harness.readiness_resolution_ns or 0) > 5_000_000  # entering a container takes longer than this
+    assert (harness.probe_resolution_ns or 0) > 5_000_000  # entering a container takes longer than this
 
 
 def test_the_resolution_of_a_healthcheck_is_no_less_than_its_interval(cli: Cli, checked: str) -> None:
     harness = once(cli, checked, "healthcheck", READY_LATER)[0].harness
-    assert 20_000_000 <= (harness.readiness_resolution_ns or 0) < 300_000_000
+    assert 20_000_000 <= (harness.probe_resolution_ns or 0) < 300_000_000
 
 
 def test_a_notification_has_no_resolution_and_leaves_no_folder(cli: Cli, testbed: Testbed, shell: str) -> None:
     sample, _ = once(cli, shell, "notify", f"ln -s $NOTIFY_SOCKET /dev/log; {SEND_READY}")
-    assert (sample.harness.probe_attempts, sample.harness.readiness_resolution_ns) == (1, None)
+    assert (sample.harness.probe_attempts, sample.harness.probe_resolution_ns) == (1, None)
     assert list(testbed.root.glob("coldstart-notify-*")) == []
 
 

@@ -24,6 +24,7 @@ INTEGERS = (
     "image_compressed_bytes",
     "image_unpacked_bytes",
     "readiness_resolution_ns",
+    "probe_resolution_ns",
     "clock_error_ns",
 )
 

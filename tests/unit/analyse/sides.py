@@ -28,7 +28,7 @@ def absent(pair: CellPair = PAIR) -> CellPair:
 def start(pair: CellPair, side: Side, block: int, e2e_ms: float | None, **fields: Any) -> dict[str, Any]:
     """One row; without a time, of a start that failed."""
     cell: Cell = pair.of(side)
-    said = {"attempt": 0, "side": side.value, "readiness_resolution_ns": 1 * MS, **fields}
+    said = {"attempt": 0, "side": side.value, "probe_resolution_ns": 1 * MS, **fields}
     if e2e_ms is None:
         return tidy.failed(cell, block, **said)
     return tidy.row(cell, block, round(e2e_ms * MS), **said)

@@ -71,6 +71,11 @@ def test_a_cell_without_a_timing_has_no_phases() -> None:
 
 
 def test_the_coarsest_resolution_is_the_cells() -> None:
+    rows = [row(WARM, 0, probe_resolution_ns=MS), row(WARM, 1, probe_resolution_ns=3 * MS)]
+    assert summarise(frame(rows))[0].resolution_ns == 3 * MS
+
+
+def test_of_starts_that_version_0_1_stored_the_resolution_is_the_bound_it_kept() -> None:
     rows = [row(WARM, 0, readiness_resolution_ns=MS), row(WARM, 1, readiness_resolution_ns=3 * MS)]
     assert summarise(frame(rows))[0].resolution_ns == 3 * MS
 

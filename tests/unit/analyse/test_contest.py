@@ -93,27 +93,50 @@ def test_warm_up_blocks_are_left_out() -> None:
 
 def test_the_floor_is_twice_the_probes_resolution_in_the_median_start() -> None:
     rows = blocks(PAIR, [100, 100, 100], [100, 100, 100])
-    rows[0]["readiness_resolution_ns"] = 50 * MS  # one slow poll says nothing about the others
+    rows[0]["probe_resolution_ns"] = 50 * MS  # one slow poll says nothing about the others
     assert only(rows).floor_ns == 2 * MS
 
 
-def test_the_floor_is_that_of_both_sides() -> None:
+def test_the_floor_is_the_baselines_whatever_the_candidate_does() -> None:
     rows = blocks(PAIR, [100, 100], [100, 100])
     for row in rows:
-        row["readiness_resolution_ns"] = (1 if row["side"] == "baseline" else 3) * MS
-    assert only(rows).floor_ns == 4 * MS
+        row["probe_resolution_ns"] = (1 if row["side"] == "baseline" else 3000) * MS
+    assert only(rows).floor_ns == 2 * MS
 
 
-def test_a_block_that_is_no_pair_says_nothing_about_the_floor() -> None:
+def test_a_baseline_that_failed_says_nothing_about_the_floor() -> None:
     rows = blocks(PAIR, [100, None, None], [100, 100, 100])
     for row in rows[2:]:
-        row["readiness_resolution_ns"] = 50 * MS
+        row["probe_resolution_ns"] = 50 * MS
     assert only(rows).floor_ns == 2 * MS
+
+
+def test_the_floor_is_fixed_at_the_first_look() -> None:
+    rows = blocks(PAIR, [100] * 40, [100] * 40)
+    for row in rows:
+        row["probe_resolution_ns"] = (1 if row["block"] < 10 else 40) * MS
+    assert only(rows[::-1]).floor_ns == 2 * MS
+    assert only(rows[:20]).floor_ns == 2 * MS
 
 
 def test_where_no_resolution_is_known_there_is_no_floor() -> None:
-    rows = [{**row, "readiness_resolution_ns": None} for row in blocks(PAIR, [100], [100])]
+    rows = [{**row, "probe_resolution_ns": None} for row in blocks(PAIR, [100], [100])]
     assert only(rows).floor_ns == 0.0
+
+
+def test_of_a_run_of_version_0_1_the_floor_is_a_bound_from_above() -> None:
+    rows = [
+        {**row, "probe_resolution_ns": None, "readiness_resolution_ns": 7 * MS} for row in blocks(PAIR, [100], [100])
+    ]
+    assert (only(rows).floor_ns, only(rows).floor_is_bound) == (14 * MS, True)
+    both = [{**row, "readiness_resolution_ns": 7 * MS} for row in blocks(PAIR, [100], [100])]
+    assert (only(both).floor_ns, only(both).floor_is_bound) == (2 * MS, False)
+
+
+def test_only_what_ends_with_readiness_has_a_floor() -> None:
+    rows = [{**row, "pull_ns": 5 * MS} for row in blocks(PAIR, [100, 100], [100, 100])]
+    found = series_of(frame(rows), [PAIR], Rule(metrics=dict.fromkeys(("pull", "create", "init", "readiness"), 0.2)))
+    assert [series.floor_ns for series in found] == [2 * MS, 0.0, 0.0, 0.0, 2 * MS]
 
 
 def test_without_a_pair_there_is_no_floor() -> None:

@@ -27,7 +27,7 @@ SLOWER = [value * 1.2 for value in STEADY]
 
 
 def rows(values_ms: list[float], cell: Cell = WARM, **fields: Any) -> list[dict[str, Any]]:
-    said = {"attempt": 0, "readiness_resolution_ns": 1 * MS, **fields}
+    said = {"attempt": 0, "probe_resolution_ns": 1 * MS, **fields}
     return [tidy.row(cell, block, round(value * MS), **said) for block, value in enumerate(values_ms)]
 
 
@@ -122,8 +122,11 @@ def test_a_phase_that_no_cell_has_is_never_a_pass() -> None:
 def test_a_cells_own_tolerance_and_the_floor_are_kept() -> None:
     found = verdict(measured(rows(STEADY)), measured(rows(SLOWER)), rule=Rule(cells={"warm": 0.4}))
     assert (found.outcome, found.decisions[0].tolerated) == (Outcome.OK, 0.4)
-    coarse = rows(STEADY, readiness_resolution_ns=10 * MS)
-    assert verdict(measured(coarse), measured(coarse)).decisions[0].tolerated == pytest.approx(0.2, rel=0.01)
+    coarse, fine = rows(STEADY, probe_resolution_ns=10 * MS), rows(STEADY)
+    found = verdict(measured(coarse), measured(fine))
+    assert found.decisions[0].tolerated == pytest.approx(0.2, rel=0.01)
+    assert (found.outcome, "cannot resolve +5.0%" in found.reasons[0]) == (Outcome.INCONCLUSIVE, True)
+    assert verdict(measured(fine), measured(coarse)).outcome is Outcome.OK
 
 
 def test_hard_limits_hold_the_images_of_both_runs_against_one_another() -> None:

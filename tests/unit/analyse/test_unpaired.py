@@ -117,8 +117,15 @@ def test_a_side_without_times_decides_nothing(sides: tuple[int, int]) -> None:
 def test_a_cell_may_tolerate_more_and_the_floor_is_a_share_of_the_baselines_median() -> None:
     assert decision(arms(120, max_slowdown=0.3)).call is Call.OK
     floored = decision(arms(108, floor_ns=10 * MS))
-    assert floored.call is Call.OK
+    assert floored.call is Call.INCONCLUSIVE
+    assert floored.reason.startswith("not slower by more than +10.0%, but this probe cannot resolve +5.0%: ")
     assert floored.tolerated == pytest.approx(0.1)
+    assert decision(arms(120, floor_ns=10 * MS)).call is Call.REGRESSION
+    assert decision(arms(100, floor_ns=5 * MS)).call is Call.OK
+    undecided = decision(arms(110, floor_ns=10 * MS, floor_is_bound=True)).reason
+    assert "10 and 10 starts do not tell" in undecided
+    assert "this probe cannot resolve +5.0%" in undecided
+    assert "measure again to know" in undecided
     assert decision(arms(108, floor_ns=5 * MS)).tolerated == 0.05
 
 

@@ -154,13 +154,22 @@ def test_before_the_first_check_nothing_is_known_but_that_it_starts() -> None:
     assert _state({"Status": "starting", "FailingStreak": 0, "Log": []}).health == Health(status="starting")
 
 
-def test_health_has_the_last_checks_words_and_when_the_last_failure_began() -> None:
-    checks = [
-        {"Start": f"1970-01-01T01:00:0{second}+01:00", "End": "", "ExitCode": code, "Output": f"{code}\n"}
-        for second, code in ((1, 1), (2, 1), (3, 0))
-    ]
+def _check(second: int, code: int, end: str = "") -> dict[str, object]:
+    return {"Start": f"1970-01-01T01:00:0{second}+01:00", "End": end, "ExitCode": code, "Output": f"{code}\n"}
+
+
+def test_health_has_the_last_checks_words_and_when_the_last_failure_and_the_first_pass_after_it_began() -> None:
+    checks = [_check(1, 0), _check(2, 1), _check(3, 0), _check(4, 0)]
     health = _state({"Status": "healthy", "FailingStreak": 0, "Log": checks}).health
-    assert health == Health(status="healthy", failed_wall_ns=2_000_000_000, output="0\n")
+    assert health == Health(status="healthy", failed_wall_ns=2_000_000_000, passed_wall_ns=3_000_000_000, output="0\n")
+
+
+def test_health_has_the_length_of_the_shortest_check_whose_end_is_known() -> None:
+    ends = ["1970-01-01T00:00:01.5Z", "1970-01-01T00:00:02.2Z", "1970-01-01T00:00:00Z", ""]
+    checks = [_check(second, 0, end) for second, end in enumerate(ends, start=1)]
+    health = _state({"Status": "healthy", "FailingStreak": 0, "Log": checks}).health
+    assert health is not None
+    assert (health.shortest_ns, health.passed_wall_ns) == (200_000_000, 1_000_000_000)
 
 
 def test_frames_cut_anywhere_give_the_output_back() -> None:

@@ -396,7 +396,7 @@ def test_a_notification_is_readiness_and_the_users_own_options_are_kept(
     own = ContainerOptions(env=("A=1",), memory_bytes=9)
     sample = Stage(bed.bench(options=own)).run(make_trial(cell=cell))
     (spec,) = created
-    assert (sample.outcome, sample.harness.readiness_resolution_ns) == (Outcome.OK, None)
+    assert (sample.outcome, sample.harness.probe_resolution_ns) == (Outcome.OK, None)
     assert (spec.options.env[0], len(spec.options.env), spec.options.memory_bytes) == ("A=1", 2, 9)
     assert list(tmp_path.iterdir()) == []
 

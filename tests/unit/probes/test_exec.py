@@ -49,13 +49,35 @@ def test_it_is_ready_at_the_first_exit_code_0() -> None:
     assert (isinstance(found, Ready), found.attempts) == (True, 3)
 
 
-def test_its_resolution_is_all_the_time_since_the_last_failure_began() -> None:
+def test_its_resolution_is_from_the_last_failures_beginning_to_the_successs_and_one_attempt_besides() -> None:
     engine = Inside(third)
     found = wait("exec:check", engine, started(engine))
     assert isinstance(found, Ready)
-    _, (failed_ns, _), (_, succeeded_ns) = engine.spans_ns
-    assert found.at_ns >= succeeded_ns
-    assert (found.resolution_ns or 0) >= succeeded_ns - failed_ns >= 10_000_000
+    assert found.at_ns >= engine.spans_ns[-1][1]
+    assert (found.resolution_ns or 0) >= 15_000_000  # a failed attempt, as long a pause, and the shortest attempt
+
+
+def test_a_command_that_succeeds_at_once_could_not_see_the_app_while_it_entered() -> None:
+    def slow(_count: int) -> Executed:
+        time.sleep(0.02)
+        return Executed(0, "")
+
+    engine = Inside(slow)
+    found = wait("exec:check", engine, started(engine))
+    assert isinstance(found, Ready)
+    assert (found.resolution_ns or 0) >= 20_000_000
+
+
+def test_what_an_attempt_takes_longer_than_the_shortest_is_the_apps_own_time() -> None:
+    def later(count: int) -> Executed:
+        time.sleep(0 if count == 1 else 0.3)
+        return Executed(0 if count == 2 else 1, "")
+
+    engine = Inside(later)
+    found = wait("exec:check", engine, started(engine))
+    assert isinstance(found, Ready)
+    (_, first_ns), (began_ns, _) = engine.spans_ns
+    assert (found.resolution_ns or 0) < began_ns - first_ns + 200_000_000
 
 
 def test_attempts_never_overlap_and_leave_the_machine_half_of_the_time() -> None:

@@ -16,13 +16,16 @@ from tests.unit.probes.test_probes import SECOND_NS, started, wait
 class Ward(FakeEngine):
     """A fake engine whose containers' health is what the test says, one word a look, the last for ever."""
 
-    def __init__(self, *told: Health | None) -> None:
+    def __init__(self, *told: Health | None, started_wall_ns: int | None = None) -> None:
         super().__init__(delays=Delays(create_s=0, start_s=0, listen_s=0))
         self._told = list(told)
+        self._started_wall_ns = started_wall_ns
 
     def state(self, container_id: str) -> ContainerState:
         health = self._told.pop(0) if len(self._told) > 1 else self._told[0]
-        return msgspec.structs.replace(super().state(container_id), health=health)
+        state = super().state(container_id)
+        started_wall_ns = state.started_wall_ns if self._started_wall_ns is None else self._started_wall_ns
+        return msgspec.structs.replace(state, health=health, started_wall_ns=started_wall_ns)
 
 
 STARTING, HEALTHY = Health(status="starting"), Health(status="healthy")
@@ -34,28 +37,46 @@ def test_it_is_ready_when_the_engine_calls_it_healthy() -> None:
     assert (isinstance(found, Ready), found.attempts) == (True, 3)
 
 
-def test_its_resolution_reaches_back_to_the_beginning_of_the_last_failed_check() -> None:
-    failed = msgspec.structs.replace(HEALTHY, failed_wall_ns=time.time_ns() - 30 * SECOND_NS)
-    engine = Ward(failed)
+POLL_NS = 10_000_000
+
+
+def checked(*, passed_s: int, failed_s: int | None = None, shortest_ns: int = 0) -> Health:
+    """A container that is healthy since a check that began at second ``passed_s`` of the engine's clock."""
+    failed_wall_ns = None if failed_s is None else failed_s * SECOND_NS
+    return Health(
+        status="healthy", failed_wall_ns=failed_wall_ns, passed_wall_ns=passed_s * SECOND_NS, shortest_ns=shortest_ns
+    )
+
+
+def resolution_ns(health: Health, started_s: int = 0) -> int | None:
+    engine = Ward(health, started_wall_ns=started_s * SECOND_NS)
     found = wait("healthcheck", engine, started(engine))
     assert isinstance(found, Ready)
-    assert 30 * SECOND_NS <= (found.resolution_ns or 0) < 40 * SECOND_NS
+    return found.resolution_ns
+
+
+def test_its_resolution_is_from_the_beginning_of_the_last_failed_check_to_that_of_the_one_that_passed() -> None:
+    assert resolution_ns(checked(failed_s=30, passed_s=60), started_s=1) == 30 * SECOND_NS + POLL_NS
+
+
+def test_what_the_shortest_check_took_is_unseen_too_and_what_another_took_longer_is_the_apps() -> None:
+    assert resolution_ns(checked(failed_s=1, passed_s=2, shortest_ns=7)) == SECOND_NS + 7 + POLL_NS
 
 
 def test_without_a_failed_check_its_resolution_reaches_back_to_the_start() -> None:
-    engine = Ward(HEALTHY)
-    container_id = started(engine)
-    time.sleep(0.05)
-    found = wait("healthcheck", engine, container_id)
-    assert isinstance(found, Ready)
-    assert (found.resolution_ns or 0) >= 50_000_000
+    assert resolution_ns(checked(passed_s=7), started_s=5) == 2 * SECOND_NS + POLL_NS
 
 
-def test_a_wall_clock_that_was_set_back_leaves_the_interval_of_looking() -> None:
-    engine = Ward(msgspec.structs.replace(HEALTHY, failed_wall_ns=time.time_ns() + 3600 * SECOND_NS))
+def test_an_engines_clock_that_was_set_back_leaves_the_interval_of_looking() -> None:
+    assert resolution_ns(checked(failed_s=3600, passed_s=1)) == POLL_NS
+
+
+def test_where_the_engine_does_not_say_when_it_checked_all_the_time_waited_is_unseen() -> None:
+    engine = Ward(STARTING, STARTING, STARTING, HEALTHY)
+    begin_ns = time.monotonic_ns()
     found = wait("healthcheck", engine, started(engine))
     assert isinstance(found, Ready)
-    assert found.resolution_ns == 10_000_000
+    assert 3 * POLL_NS <= (found.resolution_ns or 0) <= time.monotonic_ns() - begin_ns
 
 
 @pytest.mark.parametrize(

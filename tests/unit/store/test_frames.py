@@ -89,6 +89,7 @@ FULL = make_sample(
         teardown_ns=19,
         probe_attempts=20,
         readiness_resolution_ns=21,
+        probe_resolution_ns=22,
     ),
     uses=(
         ProcessUse(role="runtime_create", name="runc", source="t", peak_rss_bytes=31, cpu_ns=32, write_bytes=1),
@@ -154,6 +155,7 @@ FULL_ROW = {
     "undervoltage": True,
     "probe_attempts": 20,
     "readiness_resolution_ns": 21,
+    "probe_resolution_ns": 22,
     "clock_error_ns": 15,
     "prepare_ns": 16,
     "quiet_wait_ns": 17,
@@ -231,6 +233,7 @@ def test_a_failed_sample_has_its_reason() -> None:
     [
         *("reason", "bytes_received", "layers_unpacked", "bytes_unpacked", "files_unpacked", "clock_error_ns"),
         *("cpu_psi_us", "load_1m", "temperature_c", "proof_blob_gets", "exit_code", "readiness_resolution_ns"),
+        "probe_resolution_ns",
     ],
 )
 def test_what_was_not_observed_is_empty(column: str) -> None:
