@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO, cast
+
+from coldstart.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,9 +19,21 @@ PLAIN_WIDTH = 140  # columns, where the output is no terminal
 
 def stdout_console() -> Console:
     """A console on standard output."""
-    from rich.console import Console  # noqa: PLC0415  30 ms that only a command with tables needs to pay
+    from coldstart.cli._safe_console import SafeConsole  # noqa: PLC0415  30 ms that only a command with tables pays
 
-    return Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+    return SafeConsole(_unfiltered(sys.stdout), width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+
+
+def stderr_console() -> Console:
+    """A console on standard error."""
+    from coldstart.cli._safe_console import SafeConsole  # noqa: PLC0415  as above
+
+    return SafeConsole(_unfiltered(sys.stderr), stderr=True)
+
+
+def _unfiltered(stream: object) -> TextIO | None:
+    """The stream for a console, which writes escape sequences of its own and none of anybody else's."""
+    return cast("TextIO", stream.unfiltered) if isinstance(stream, _Outliving) else None
 
 
 def outlive_readers() -> None:
@@ -70,10 +85,15 @@ class _Loss:
 
 
 class _Outliving:
-    """A stream that goes on when what is written to it cannot be delivered; it remembers why."""
+    """A stream that goes on when what is written to it cannot be delivered; it remembers why.
 
-    def __init__(self, stream: Any, loss: _Loss) -> None:
+    It is also where text meets the terminal: whatever was printed, and whoever wrote it, no character of it acts there
+    (`coldstart.text.printable`). Bytes, which are data, pass as they are.
+    """
+
+    def __init__(self, stream: Any, loss: _Loss, show: Callable[[str], str] = printable) -> None:
         self._stream = stream
+        self._show = show
         self.loss = loss
         self._reader_gone = {errno.EPIPE, *([errno.EIO] if stream.isatty() else [])}
 
@@ -84,7 +104,14 @@ class _Outliving:
     def buffer(self) -> _Outliving:
         return _Outliving(self._stream.buffer, self.loss)
 
+    @property
+    def unfiltered(self) -> _Outliving:
+        """The same stream for a writer that has made text harmless itself."""
+        return _Outliving(self._stream, self.loss, str)
+
     def write(self, content: Any) -> int:
+        if isinstance(content, str):
+            content = self._show(content)
         try:
             return int(self._stream.write(content))
         except OSError as error:

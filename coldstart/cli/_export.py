@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 
 from coldstart.export.base import exporter
 from coldstart.store.files import replacing, storing
 from coldstart.store.reader import StoredRun
+from coldstart.text import printable
 
 
 def write_table(run: StoredRun, format_name: str, output: str) -> None:
@@ -19,6 +21,12 @@ def write_table(run: StoredRun, format_name: str, output: str) -> None:
     """
     chosen = exporter(format_name)
     if output == "-":
+        if sys.stdout.isatty():  # to be read, not to be processed
+            shown = io.BytesIO()
+            chosen.write(run, shown)
+            sys.stdout.write(printable(shown.getvalue().decode(errors="replace")))
+            sys.stdout.flush()
+            return
         chosen.write(run, sys.stdout.buffer)
         sys.stdout.buffer.flush()
         return

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
+from coldstart.cli._console import stderr_console
 from coldstart.measure.session import MAX_ATTEMPTS
 from coldstart.model.cell import Trial
 from coldstart.model.sample import Outcome, Sample
@@ -120,9 +121,7 @@ class LiveView:
     """One line that is drawn anew: cell, block, bar, time left, last result, counts."""
 
     def __init__(self) -> None:
-        from rich.console import Console  # noqa: PLC0415  30 ms that only a terminal needs to pay
-
-        self._console = Console(stderr=True)
+        self._console = stderr_console()
         self._tally = Tally(0, 0)
         self._progress: Progress | None = None
         self._task: TaskID | None = None
@@ -146,6 +145,8 @@ class LiveView:
             TextColumn("{task.fields[last]}", style="dim", markup=False, table_column=Column(no_wrap=True)),
             TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
             console=self._console,
+            redirect_stdout=False,  # what else is printed meanwhile stays plain text, not decoded as styles
+            redirect_stderr=False,
         )
         self._progress.start()
         self._task = self._progress.add_task("", total=total, completed=done, left="", last="", spoilt="")

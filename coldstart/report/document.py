@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 from typing import TypeAlias
 
 import msgspec
-
-# Control characters, and those that reorder text around them: a name must not rewrite the line it stands in.
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 class Tone(StrEnum):
@@ -111,8 +107,3 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     def figure_name(self, part: Part, picture: Picture) -> str:
         """A figure's file name without suffix, unique in the report."""
         return picture.name if len(self.parts) == 1 else f"{part.name}-{picture.name}"
-
-
-def clean(text: str) -> str:
-    """One line without control or text-reordering characters; each becomes a visible replacement."""
-    return _UNSAFE.sub("�", text.replace("\n", " ").replace("\t", " "))

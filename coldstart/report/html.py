@@ -6,7 +6,8 @@ import base64
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from coldstart.report.document import Document, Mark, Picture, TableCell, clean
+from coldstart.report.document import Document, Mark, Picture, TableCell
+from coldstart.text import clean
 
 _LONGEST_WORD = 24
 

@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 from coldstart.analyse.gate import Call
 from coldstart.analyse.verdict import Outcome, Verdict
 from coldstart.report.comparison import headline
-from coldstart.report.document import clean
+from coldstart.text import clean
 
 
 def render_junit(verdict: Verdict) -> bytes:

@@ -17,8 +17,8 @@ from coldstart.report.document import (
     Table,
     TableCell,
     Tone,
-    clean,
 )
+from coldstart.text import clean
 
 _SPECIAL = re.compile(r"([\\`*_\[\]|~#])")
 

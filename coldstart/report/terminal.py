@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich.table import Table
 from rich.text import Text
 
 from coldstart.report import document
 from coldstart.report.claims import conditions_text, limit_text, range_text, verdict_mark
-from coldstart.report.document import Notice, Paragraph, Section, Tone, clean
+from coldstart.report.document import Notice, Paragraph, Section, Tone
 from coldstart.report.labels import Labels, percent_text, time_text
+from coldstart.text import clean
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,9 +46,10 @@ def print_section(console: Console, section: Section) -> None:
 
 
 def _table(block: document.Table) -> Table:
-    table = Table(title=block.caption, title_justify="left")
+    table = Table(title=Text(clean(block.caption)), title_justify="left")
     for number, name in enumerate(block.header):
-        table.add_column(name, justify="right" if number in block.numeric else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if number in block.numeric else "left"
+        table.add_column(Text(clean(name)), justify=justify, overflow="fold")
     for row in block.rows:
         table.add_row(*(_cell_text(cell) for cell in row))
     return table
@@ -92,11 +94,11 @@ def targets_table(targets: Sequence[Overview]) -> Table:
     for overview in targets:
         mark = verdict_mark(overview)
         table.add_row(
-            Text(overview.target.section),
+            Text(clean(overview.target.section)),
             Text(clean(overview.target.claim)),
             Text(clean(conditions_text(overview.target))),
             limit_text(overview.target),
             range_text(overview),
-            Text(mark.text, style=_STYLES[mark.tone]),
+            Text(clean(mark.text), style=_STYLES[mark.tone]),
         )
     return table
