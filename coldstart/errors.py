@@ -49,10 +49,14 @@ class UsageError(ColdstartError):
 
 
 class InputFileError(UsageError):
-    """A file says something we cannot accept; ``where`` is a path, with a key or a line."""
+    """A file says something we cannot accept; ``where`` is a path, with a key or a line.
+
+    ``finding`` is the message without its remedy.
+    """
 
     def __init__(self, where: object, what: str, remedy: str = "") -> None:
-        super().__init__(f"{where}: {what}" + (f" {remedy}" if remedy else ""))
+        self.finding = f"{where}: {what}"
+        super().__init__(self.finding + (f" {remedy}" if remedy else ""))
 
 
 class UnknownNameError(UsageError):

@@ -10,6 +10,7 @@ import msgspec
 
 from coldstart.cli._extras import can_report
 from coldstart.cli._overrides import parse_overrides
+from coldstart.cli._stored import opened
 from coldstart.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
@@ -26,14 +27,12 @@ def stored_to_repeat(name: str, experiment: str | None, said: dict[str, Any]) ->
         CorruptRunError: it cannot be trusted.
         MissingExtraError: what compares the two runs is not installed.
     """
-    from coldstart.store.reader import open_run  # noqa: PLC0415  --help need not pay for it
-
     others = [experiment, *(f"--{key}" for key in ("image", "resume") if said[key] is not None)]
     if told := [other for other in others if other]:
         raise UsageError(f"--from repeats a stored run's experiment and images: leave out {', '.join(told)}.")
     if not can_report():
         raise MissingExtraError("the comparison of a repeated run", "report")
-    run = open_run(name, said["results"])
+    run = opened(name, said["results"])
     if run.manifest.comparison is not None:
         raise UsageError(f"{run.path} compares two contenders, side by side: it cannot be repeated. Repeat the gate.")
     return run

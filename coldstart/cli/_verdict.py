@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from coldstart.cli._containers import PARAMETERS
+from coldstart.cli._stored import opened
 from coldstart.errors import EXIT_INCONCLUSIVE, EXIT_OK, EXIT_REGRESSION, NothingMeasuredError, UsageError
 
 if TYPE_CHECKING:
@@ -47,7 +48,6 @@ def judge_two(
     from coldstart.analyse.stored import Measured, conclude_runs, conclude_times  # noqa: PLC0415  as above
     from coldstart.store.frames import tidy  # noqa: PLC0415
     from coldstart.store.imported import read_times  # noqa: PLC0415
-    from coldstart.store.reader import open_run  # noqa: PLC0415
 
     if len(kinds) > 1:
         raise UsageError(
@@ -65,7 +65,7 @@ def judge_two(
         baseline, candidate = (read_times(Path(name)) for name in what)
         verdict = conclude_times(baseline, candidate, rule, names=(what[0], what[1]))
     else:
-        runs = [_with_samples(open_run(name, said["results"])) for name in what]
+        runs = [_with_samples(opened(name, said["results"])) for name in what]
         ours, theirs = (Measured(manifest=run.manifest, frame=tidy(run)) for run in runs)
         verdict = conclude_runs(ours, theirs, rule, limits)
     _show(verdict, None, said)
@@ -74,12 +74,10 @@ def judge_two(
 
 def judge_stored(name: str, said: dict[str, Any], limits: tuple[Limit, ...]) -> None:
     """Judge one stored run, by budgets or as the gate it was, and end with its code."""
-    from coldstart.store.reader import open_run  # noqa: PLC0415  --help need not pay for it
-
     if said["targets"] is not None:
         from coldstart.cli._budgets import judge_budgets  # noqa: PLC0415
 
-        code = judge_budgets(open_run(name, said["results"]), said["targets"], as_json=said["as_json"])
+        code = judge_budgets(opened(name, said["results"]), said["targets"], as_json=said["as_json"])
         if code == EXIT_INCONCLUSIVE:
             code = {"pass": EXIT_OK, "fail": EXIT_REGRESSION, None: code}[said["on_inconclusive"]]
         raise click.exceptions.Exit(code)
@@ -97,9 +95,8 @@ def conclude_stored(name: str | Path, said: dict[str, Any], limits: tuple[Limit,
     from coldstart.analyse.verdict import conclude  # noqa: PLC0415
     from coldstart.report.calibration import load_calibration, summary  # noqa: PLC0415
     from coldstart.store.frames import tidy  # noqa: PLC0415
-    from coldstart.store.reader import open_run  # noqa: PLC0415
 
-    run = open_run(name, said["results"])
+    run = opened(name, said["results"])
     comparison = run.manifest.comparison
     if comparison is None or comparison.rule is None:
         raise UsageError(

@@ -79,8 +79,8 @@ class Tally:
         words = [f"{failed} failed"] if failed else []
         words += [
             f"{self.outcomes[outcome]} {outcome.replace('_', ' ')}"
-            for outcome in (Outcome.NOT_COLD, Outcome.NOT_QUIET, Outcome.THROTTLED)
-            if self.outcomes[outcome]
+            for outcome in Outcome
+            if outcome.is_requeued and self.outcomes[outcome]
         ]
         return ", ".join(words)
 

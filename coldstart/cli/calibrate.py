@@ -21,6 +21,7 @@ from coldstart.cli._options import (
     source_option,
 )
 from coldstart.cli._overrides import parse_overrides
+from coldstart.cli._stored import opened
 from coldstart.errors import EXIT_INTERRUPTED, MissingExtraError, NothingMeasuredError
 from coldstart.units import parse_duration_ns
 
@@ -153,10 +154,10 @@ def _calibrated(results: Path) -> Calibration:
 
 def _bank(results: Path) -> list[StoredRun]:
     """All calibration runs under ``results``, oldest first."""
-    from coldstart.store.reader import MANIFEST_NAME, open_run  # noqa: PLC0415  --help need not pay for it
+    from coldstart.store.reader import MANIFEST_NAME  # noqa: PLC0415  --help need not pay for it
 
     folders = sorted(path.parent for path in results.glob(f"*-{NAME}-*/{MANIFEST_NAME}"))
-    return [run for folder in folders if (run := open_run(folder, results)).samples]
+    return [run for folder in folders if (run := opened(folder, results)).samples]
 
 
 def _banks(runs: Sequence[StoredRun]) -> list[Bank]:

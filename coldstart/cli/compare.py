@@ -9,6 +9,7 @@ import click
 
 from coldstart.cli._extras import can_report
 from coldstart.cli._options import complete_run, results_option
+from coldstart.cli._stored import opened
 from coldstart.errors import MissingExtraError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
@@ -42,9 +43,8 @@ def command(
     from coldstart.report.document import Section  # noqa: PLC0415
     from coldstart.report.markdown import render_section  # noqa: PLC0415
     from coldstart.report.terminal import print_section  # noqa: PLC0415
-    from coldstart.store.reader import open_run  # noqa: PLC0415
 
-    stored = [open_run(name, results) for name in run]
+    stored = [opened(name, results) for name in run]
     effects = _effects(stored, factor, against)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(effects), indent=2).decode())

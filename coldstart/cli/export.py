@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from coldstart.cli._options import complete_run, results_option
+from coldstart.cli._stored import opened
 
 
 @click.command()
@@ -18,10 +19,6 @@ def command(run: str, format_name: str, output: str, results: Path) -> None:
     """Write the samples of RUN (a folder, or an ID under --results) as a table: a row a sample, times in ns."""
     from coldstart.cli._export import write_table  # noqa: PLC0415  --help need not pay for it
     from coldstart.export.base import exporter  # noqa: PLC0415
-    from coldstart.store.reader import open_run  # noqa: PLC0415
 
     exporter(format_name)  # a misspelt one is told before a large run is read
-    stored = open_run(run, results)
-    if stored.repaired is not None:
-        click.echo(f"coldstart: {stored.repaired}.", err=True)
-    write_table(stored, format_name, output)
+    write_table(opened(run, results), format_name, output)

@@ -8,6 +8,7 @@ import click
 
 from coldstart.cli._extras import can_report
 from coldstart.cli._options import complete_run, results_option
+from coldstart.cli._stored import opened
 from coldstart.errors import MissingExtraError, UnsafeFileError
 
 
@@ -26,14 +27,14 @@ def command(run: tuple[str, ...], output: Path | None, pdf: bool, results: Path)
     if not can_report():
         raise MissingExtraError("reports", "report")
     from coldstart.report.files import write_report  # noqa: PLC0415  heavy, and perhaps not installed
-    from coldstart.store.reader import newest_run, open_run  # noqa: PLC0415  only this command's body needs it
+    from coldstart.store.reader import newest_run  # noqa: PLC0415  only this command's body needs it
 
     to_pdf = None
     if pdf:
         from coldstart.report.pdf import load_printer  # noqa: PLC0415  perhaps not installed
 
         to_pdf = load_printer()
-    runs = [open_run(name, results) for name in run or (newest_run(results),)]
+    runs = [opened(name, results) for name in run or (newest_run(results),)]
     folder = output or Path("reports") / "_".join(one.manifest.run_id for one in runs)
     if output is None and folder.is_symlink():  # a link that somebody left, not a place that was asked for
         raise UnsafeFileError(folder, "is a link")

@@ -14,6 +14,9 @@ from coldstart.trace.base import Instant, InstantKind, Observation
 _PROFILE_OF = {Source.TRACE: "trace", Source.PROC: "proc", Source.ENGINE_API: "engine"}
 """What a sample's source is called, by who saw the entrypoint start; also what ``--source`` takes."""
 
+_STEP_NS = 1_000_000
+"""A step up to the resolution of the best source that uses the wall clock, the engine's log, is only its error."""
+
 
 def read_clock() -> ClockConversion:
     """Wall clock against monotonic, now: the tightest of a few brackets."""
@@ -36,6 +39,34 @@ def between(before: ClockConversion, after: ClockConversion) -> ClockConversion:
         offset_ns=(before.offset_ns + after.offset_ns) // 2,
         error_ns=max(before.error_ns, after.error_ns) + (moved_ns + 1) // 2,
     )
+
+
+def clock_step_ns(before: ClockConversion, after: ClockConversion) -> int | None:
+    """By how much the wall clock was set during a trial; ``None`` if it was not, as far as can be seen.
+
+    Linux corrects both clocks' rate together (clock_gettime(2): CLOCK_MONOTONIC is affected by adjtime(3)), so a change
+    of their offset is always a step: of NTP, of a person, or of a leap second.
+    """
+    moved_ns = after.offset_ns - before.offset_ns
+    return moved_ns if abs(moved_ns) - before.error_ns - after.error_ns > _STEP_NS else None
+
+
+def sound(spans: Iterable[Span], begin_ns: int, end_ns: int) -> tuple[tuple[Span, ...], tuple[str, ...]]:
+    """The spans that can be true, and a sentence about each phase that was left out.
+
+    A span that ends before it begins, or lies outside ``begin_ns`` to ``end_ns`` by more than its error, can not. Then
+    all spans of its phase and source are left out: a union of the others would be too short.
+    """
+    kept = tuple(spans)
+    wrong: dict[tuple[Phase, Source], str] = {}
+    for span in kept:
+        error_ns = span.error_ns or 0
+        if span.end_ns < span.start_ns:
+            wrong[span.phase, span.source] = "ends before it begins"
+        elif span.start_ns + error_ns < begin_ns or span.end_ns - error_ns > end_ns:
+            wrong[span.phase, span.source] = "lies outside the trial"
+    doubts = tuple(f"{phase} by {source} is left out: a span of it {why}" for (phase, source), why in wrong.items())
+    return tuple(span for span in kept if (span.phase, span.source) not in wrong), doubts
 
 
 def request_spans(pull: Timed[tuple[LayerEvent, ...]] | None, creates: Sequence[Timed[str]]) -> tuple[Span, ...]:

@@ -11,7 +11,15 @@ import msgspec
 
 from coldstart.engines.base import ContainerSpec, ContainerState, Engine, LayerEvent, Timed
 from coldstart.errors import ColdstartError, EngineError, EngineUnreachableError
-from coldstart.measure.assemble import between, profile, read_clock, request_spans, start_spans
+from coldstart.measure.assemble import (
+    between,
+    clock_step_ns,
+    profile,
+    read_clock,
+    request_spans,
+    sound,
+    start_spans,
+)
 from coldstart.measure.bench import Bench, Subject
 from coldstart.measure.cold import ColdKeeper, doubt
 from coldstart.measure.failure import TrialFailure
@@ -19,6 +27,7 @@ from coldstart.model.cell import Cell, Side, Tier, Trial
 from coldstart.model.sample import ColdProof, Conditions, Harness, Outcome, Sample
 from coldstart.probes.base import NotReady, Probe, Ready, last_line, options_with
 from coldstart.trace.base import Observation, TrialWindow
+from coldstart.units import format_ns
 
 Pull = Timed[tuple[LayerEvent, ...]]
 
@@ -88,6 +97,8 @@ class _TrialRun:
         self._conditions = Conditions()
         self._prepare_ns = self._quiet_wait_ns = self._collect_ns = self._teardown_ns = 0
         self._watch = cold.watch()
+        self._begin_ns = 0
+        self._clock_step_ns: int | None = None
 
     def run(self) -> Sample:
         started_at = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -143,6 +154,7 @@ class _TrialRun:
     def _measure(self, sample: Sample) -> Sample:
         bench = self._bench
         self._watch = self._cold.watch()
+        self._begin_ns = time.monotonic_ns()
         clock_before = read_clock()
         for source in bench.sources:
             source.begin()
@@ -157,9 +169,11 @@ class _TrialRun:
                 self._conditions = close_meters()
             begin_ns = time.monotonic_ns()
             state = self._state(started.create.value)
+            clock_after = read_clock()
+            self._clock_step_ns = clock_step_ns(clock_before, clock_after)
             window = TrialWindow(
                 image=self._subject.image,
-                clock=between(clock_before, read_clock()),
+                clock=between(clock_before, clock_after),
                 pull=started.pull,
                 starts=(started.start,),
                 states=(state,),
@@ -224,6 +238,7 @@ class _TrialRun:
         spans = request_spans(started.pull, (started.create,))
         spans += tuple(span for observation in observations for span in observation.spans)
         spans += start_spans(observations, window.starts, (started.ready,))
+        spans, doubts = sound(spans, self._begin_ns, time.monotonic_ns())
         source = profile(instant for observation in observations for instant in observation.instants)
         received_bytes = next((o.received_bytes for o in observations if o.received_bytes is not None), None)
         unpacked_bytes = next((o.unpacked_bytes for o in observations if o.unpacked_bytes is not None), None)
@@ -231,6 +246,7 @@ class _TrialRun:
             sample,
             source=source,
             fallback=_why(observations, source, self._bench.source_profile),
+            left_out="; ".join(doubts) or None,
             uses=tuple(use for observation in observations for use in observation.uses),
             spans=tuple(sorted(spans, key=lambda span: (span.start_ns, span.end_ns))),
             clock=window.clock,
@@ -240,6 +256,8 @@ class _TrialRun:
             files_unpacked=None if started.pull is not None else 0,  # no engine tells how many
             harness=Harness(probe_attempts=started.ready.attempts, probe_resolution_ns=started.ready.resolution_ns),
         )
+        if self._clock_step_ns is not None:
+            return msgspec.structs.replace(sample, outcome=Outcome.CLOCK_MOVED, reason=_moved(self._clock_step_ns))
         reason = doubt(self._proof, image)
         if reason is not None:
             return msgspec.structs.replace(sample, outcome=Outcome.NOT_COLD, reason=reason)
@@ -318,6 +336,14 @@ def _why(observations: list[Observation], source: str, best: str) -> str | None:
         return None
     lost = "; ".join(observation.lost for observation in observations if observation.lost is not None)
     return lost or f"source {best} did not see the entrypoint start"
+
+
+def _moved(step_ns: int) -> str:
+    way = "forward" if step_ns > 0 else "back"
+    return (
+        f"the wall clock was set {way} by {format_ns(abs(step_ns))} during the trial, so "
+        "what the engine dates cannot be placed; wait until the clock is synchronised: timedatectl"
+    )
 
 
 def _base_platform(platform: str) -> str:

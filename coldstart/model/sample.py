@@ -68,6 +68,7 @@ class Outcome(StrEnum):
     NOT_COLD = "not_cold"
     NOT_QUIET = "not_quiet"
     THROTTLED = "throttled"
+    CLOCK_MOVED = "clock_moved"
     WRONG_PLATFORM = "wrong_platform"
     PULL_FAILED = "pull_failed"
     CREATE_FAILED = "create_failed"
@@ -79,7 +80,7 @@ class Outcome(StrEnum):
     @property
     def is_requeued(self) -> bool:
         """True where a recorded physical reason, and no property of the treatment, spoilt the trial."""
-        return self in {Outcome.NOT_COLD, Outcome.NOT_QUIET, Outcome.THROTTLED}
+        return self in {Outcome.NOT_COLD, Outcome.NOT_QUIET, Outcome.THROTTLED, Outcome.CLOCK_MOVED}
 
     @property
     def is_failure(self) -> bool:
@@ -188,10 +189,10 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One trial, whatever became of it.
 
     ``source`` is the profile the phases are drawn from (``engine``, ``proc``, ``trace``), ``fallback`` why that is not
-    the best one of the run. ``bytes_received``, ``layers_unpacked`` and the like were counted in this trial, and are
-    ``None`` where nobody counted: the sizes of the image itself are in the manifest. ``uses`` is
-    what processes took; ``output_tail`` is kept of trials that failed. ``sentinel`` was read before the first trial of
-    a block, in a quiet window of its own.
+    the best one of the run, ``left_out`` which spans were seen but cannot be true, and so are not stored.
+    ``bytes_received``, ``layers_unpacked`` and the like were counted in this trial, and are ``None`` where nobody
+    counted: the sizes of the image itself are in the manifest. ``uses`` is what processes took; ``output_tail`` is kept
+    of trials that failed. ``sentinel`` was read before the first trial of a block, in a quiet window of its own.
     """
 
     run_id: str
@@ -209,6 +210,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     uses: tuple[ProcessUse, ...] = ()
     conditions: Conditions = Conditions()
     fallback: str | None = None
+    left_out: str | None = None
     clock: ClockConversion | None = None
     harness: Harness = Harness()
     exit_code: int | None = None

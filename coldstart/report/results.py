@@ -141,6 +141,9 @@ def _resources(content: Content) -> Section:
     return Section(anchor="resources", title="Processes", blocks=(note, table) if rows else ())
 
 
+_REPEATED = ", ".join(outcome for outcome in Outcome if outcome.is_requeued)
+
+
 def _untimed(content: Content) -> Section:
     rows = frames.planned(content.frame)
     untimed = rows[rows["outcome"] != Outcome.OK.value]
@@ -154,9 +157,7 @@ def _untimed(content: Content) -> Section:
             key = (content.labels.full(cell), str(outcome), str(reason) if isinstance(reason, str) else "—")
             counted[key] = counted.get(key, 0) + 1
     listed = tuple((*key, str(count)) for key, count in list(counted.items())[:_KINDS_SHOWN])
-    caption = (
-        "Trials without a timing. not_cold and not_quiet were repeated within their block; all others are failures."
-    )
+    caption = f"Trials without a timing. {_REPEATED} were repeated within their block; all others are failures."
     if len(counted) > _KINDS_SHOWN:
         caption += f" The first {_KINDS_SHOWN} of {len(counted)} kinds are shown."
     table = Table(caption=caption, header=("cell", "outcome", "reason", "trials"), rows=listed, numeric=frozenset({3}))
@@ -164,17 +165,20 @@ def _untimed(content: Content) -> Section:
 
 
 def _fallbacks(content: Content) -> tuple[Block, ...]:
-    """Trials that a run's best source did not see, and what became of all others because of them."""
-    why = sorted({sample.fallback for sample in content.samples if sample.fallback is not None})
-    if not why:
-        return ()
-    count = sum(sample.fallback is not None for sample in content.samples)
-    return (
-        Notice(
-            f"{count} starts were not seen by the run's best source ({'; '.join(why[:3])}), so the phases of all are "
+    """Trials that a run's best source did not see, and what became of all others because of them; spans left out."""
+    notices = []
+    if fallen := [sample.fallback for sample in content.samples if sample.fallback is not None]:
+        notices.append(
+            f"{len(fallen)} starts were not seen by the run's best source ({_few(fallen)}), so the phases of all are "
             "drawn from the best source that saw every one: a comparison never mixes sources."
-        ),
-    )
+        )
+    if doubtful := [sample.left_out for sample in content.samples if sample.left_out is not None]:
+        notices.append(f"{len(doubtful)} starts lack a phase whose times cannot be true ({_few(doubtful)}).")
+    return tuple(Notice(text) for text in notices)
+
+
+def _few(reasons: list[str]) -> str:
+    return "; ".join(sorted(set(reasons))[:3])
 
 
 def _sums(content: Content) -> Section:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from coldstart.errors import CorruptRunError
 from coldstart.model.run import SCHEMA_VERSION
 
 Record = dict[str, Any]
@@ -34,3 +35,15 @@ def steps_from(version: int, registry: Registry = MIGRATIONS, *, to: int = SCHEM
         LookupError: a step is missing.
     """
     return tuple(registry[step] for step in range(version, to))
+
+
+def migrated(step: Callable[[Record], Record], record: Record, where: str, remedy: str) -> Record:
+    """A record after one step.
+
+    Raises:
+        CorruptRunError: the step cannot make sense of it.
+    """
+    try:
+        return step(record)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise CorruptRunError(where, f"cannot be migrated from its older schema: {error!r}.", remedy) from error

@@ -5,27 +5,26 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from coldstart.errors import CorruptRunError, InputFileError, UsageError
-from coldstart.model.cell import Cell, Side
 from coldstart.model.run import SCHEMA_VERSION, RunManifest
 from coldstart.model.sample import Sample
-from coldstart.model.timeline import phases_of
 from coldstart.opening import RECORD_BYTES, read_regular
-from coldstart.store.migrations import MIGRATIONS, Migration, Record, Registry, steps_from
+from coldstart.store.lines import LineChecker, NotJsonError, set_aside_remedy
+from coldstart.store.migrations import MIGRATIONS, Migration, Record, Registry, migrated, steps_from
 from coldstart.store.run_id import begun, is_safe_name
 
 MANIFEST_NAME = "run.json"
 SAMPLES_NAME = "samples.jsonl"
+SET_ASIDE_NAME = "samples.set-aside.jsonl"
 DEFAULT_RESULTS = Path("results")
 
 _RESTORE = "Restore the file from a copy, or measure again."
-_REMOVE_LINE = "Restore the file from a copy, or remove the line to go on without that trial."
 
 
 class StoredRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +67,7 @@ def open_run(
     path = find_run(path_or_id, results_dir)
     manifest, stored_version = read_manifest(path, migrations)
     file = read_samples(path, manifest.run_id, steps_from(stored_version, migrations))
-    return StoredRun(path=path, manifest=manifest, samples=file.samples, repaired=file.repaired)
+    return StoredRun(path=path, manifest=manifest, samples=file.samples, repaired=repairs(path, file))
 
 
 def find_run(path_or_id: str | os.PathLike[str], results_dir: Path = DEFAULT_RESULTS) -> Path:
@@ -121,7 +120,7 @@ def read_manifest(run_dir: Path, migrations: Registry = MIGRATIONS) -> Manifest:
     if not isinstance(version, int) or isinstance(version, bool):
         raise CorruptRunError(path, "is damaged: it has no schema_version.", _RESTORE)
     for step in _steps(path, version, record, migrations):
-        record = _migrated(step.manifest, record, str(path), _RESTORE)
+        record = migrated(step.manifest, record, str(path), _RESTORE)
     try:
         manifest = msgspec.convert({**record, "schema_version": SCHEMA_VERSION}, RunManifest)
     except msgspec.ValidationError as error:
@@ -132,79 +131,75 @@ def read_manifest(run_dir: Path, migrations: Registry = MIGRATIONS) -> Manifest:
 
 
 def read_samples(run_dir: Path, run_id: str, steps: Sequence[Migration] = ()) -> SampleFile:
-    """Read and migrate ``samples.jsonl``; a last line that a crash tore is left out and told.
+    """Read and migrate ``samples.jsonl``; a last line that a crash tore is left out and reported.
 
     Raises:
         CorruptRunError: missing, or anything else is wrong with it; the message names the line.
     """
     path = run_dir / SAMPLES_NAME
-    lines = _read(path, CorruptRunError(path, "is missing.", _RESTORE)).split(b"\n")
-    tail = lines.pop()  # empty where the last line is whole
-    decode = _decoder(steps)
+    lines = read_lines(run_dir)
+    checker = LineChecker(path, run_id, steps)
     samples: list[Sample] = []
-    first_line: dict[tuple[int, Cell, int, Side | None], int] = {}
     good_bytes = 0
-    for number, line in enumerate([*lines, tail] if tail else lines, start=1):
-        where = f"{path}:{number}"
+    for number, line in enumerate(lines.all, start=1):
         try:
-            sample = decode(line, where)
-        except _NotJsonError as error:
-            if number < len(lines) + bool(tail):
-                raise CorruptRunError(where, f"is damaged: {error}.", _REMOVE_LINE) from error
+            samples.append(checker.sample(line, number))
+        except NotJsonError as error:
+            where = f"{path}:{number}"
+            if number < len(lines.all):
+                raise CorruptRunError(where, f"is damaged: {error}.", set_aside_remedy(run_dir)) from error
             repaired = f"{where}: the last line was torn by a crash ({len(line)} bytes); its trial was left out"
             return SampleFile(tuple(samples), good_bytes, repaired)
-        _check(sample, run_id, where)
-        trial = (sample.trial.block, sample.trial.cell, sample.trial.attempt, sample.trial.side)
-        if trial in first_line:
-            raise CorruptRunError(where, f"repeats the trial of line {first_line[trial]}.", _REMOVE_LINE)
-        first_line[trial] = number
-        samples.append(sample)
         good_bytes += len(line) + 1
-    if tail:  # whole but for its newline: nothing is lost
+    if lines.lacks_end:  # whole but for its newline: nothing is lost
         return SampleFile(tuple(samples), good_bytes - 1, f"{path}:{len(samples)}: the last line lacked its line end")
     return SampleFile(tuple(samples), good_bytes, None)
 
 
-class _NotJsonError(Exception):
-    """A line that is no JSON: torn, if it is the last one."""
+def repairs(run_dir: Path, file: SampleFile) -> str | None:
+    """What had to be put right to read a samples file, now or before: lines that were set aside count for ever.
+
+    Raises:
+        InputFileError: the file of such lines cannot be read.
+    """
+    sentences = [] if file.repaired is None else [file.repaired]
+    if count := len(set_aside_lines(run_dir)):
+        lines, trials = ("1 line", "its trial is") if count == 1 else (f"{count} lines", "their trials are")
+        sentences.append(f"{lines} that could not be read, set aside in {SET_ASIDE_NAME}: {trials} left out")
+    return "; ".join(sentences) or None
 
 
-def _decoder(steps: Sequence[Migration]) -> Callable[[bytes, str], Sample]:
-    whole = msgspec.json.Decoder(Sample)
-    loose = msgspec.json.Decoder()
+def set_aside_lines(run_dir: Path) -> tuple[bytes, ...]:
+    """Lines that `coldstart.store.repair` moved out of ``samples.jsonl``, as they were.
 
-    def decode(line: bytes, where: str) -> Sample:
-        try:
-            if not steps:
-                return whole.decode(line)
-            record = loose.decode(line)
-            for step in steps:
-                record = _migrated(step.sample, record, where, _REMOVE_LINE)
-            return msgspec.convert(record, Sample)
-        except msgspec.ValidationError as error:
-            # Schema errors are met before the end of a torn line is: only a whole one is more than torn.
-            _require_json(loose, line)
-            raise CorruptRunError(where, f"is no sample: {error}.", _REMOVE_LINE) from error
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise _NotJsonError(str(error)) from error
-
-    return decode
-
-
-def _require_json(decoder: msgspec.json.Decoder[object], line: bytes) -> None:
+    Raises:
+        InputFileError: they cannot be read.
+    """
     try:
-        decoder.decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise _NotJsonError(str(error)) from error
+        return tuple(read_regular(run_dir / SET_ASIDE_NAME, sys.maxsize).split(b"\n")[:-1])
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise InputFileError(run_dir / SET_ASIDE_NAME, f"cannot be read: {error.strerror}.") from error
 
 
-def _check(sample: Sample, run_id: str, where: str) -> None:
-    if sample.run_id != run_id:
-        raise CorruptRunError(where, f"belongs to run {sample.run_id!r}, not to {run_id!r}.", _REMOVE_LINE)
-    try:
-        phases_of(sample)
-    except ValueError as error:
-        raise CorruptRunError(where, f"{error}.", _REMOVE_LINE) from error
+class Lines(NamedTuple):
+    """The lines of a samples file, without their ends; whether the last one has none."""
+
+    all: tuple[bytes, ...]
+    lacks_end: bool
+
+
+def read_lines(run_dir: Path) -> Lines:
+    """The lines of ``samples.jsonl`` as they are.
+
+    Raises:
+        CorruptRunError: it is missing.
+        InputFileError: it cannot be read.
+    """
+    path = run_dir / SAMPLES_NAME
+    *lines, tail = _read(path, CorruptRunError(path, "is missing.", _RESTORE)).split(b"\n")
+    return Lines((*lines, tail) if tail else tuple(lines), bool(tail))
 
 
 def _steps(path: Path, version: int, record: Record, migrations: Registry) -> tuple[Migration, ...]:
@@ -222,13 +217,6 @@ def _steps(path: Path, version: int, record: Record, migrations: Registry) -> tu
         raise CorruptRunError(
             path, f"has schema version {version}, which nothing migrates.", "Measure again."
         ) from error
-
-
-def _migrated(step: Callable[[Record], Record], record: Record, where: str, remedy: str) -> Record:
-    try:
-        return step(record)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise CorruptRunError(where, f"cannot be migrated from its older schema: {error!r}.", remedy) from error
 
 
 def _read(path: Path, missing: CorruptRunError) -> bytes:

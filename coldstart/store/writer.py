@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import msgspec
 
-from coldstart.errors import StorageError, UsageError
+from coldstart.errors import CorruptRunError, StorageError, UsageError
 from coldstart.model.run import SCHEMA_VERSION, RunManifest
 from coldstart.model.sample import Sample
 from coldstart.opening import open_regular
@@ -23,8 +23,9 @@ from coldstart.store.files import (
     write_all,
     write_inside,
 )
+from coldstart.store.lines import LineChecker, NotJsonError
 from coldstart.store.lock import LOCK_NAME, RunLock
-from coldstart.store.reader import MANIFEST_NAME, SAMPLES_NAME, StoredRun, read_manifest, read_samples
+from coldstart.store.reader import MANIFEST_NAME, SAMPLES_NAME, StoredRun, read_manifest, read_samples, repairs
 
 _OTHER_PLACE = "Choose another place with --results, or make room and try again."
 
@@ -39,6 +40,7 @@ class RunWriter:
         self.path = stored.path
         self.stored = stored
         self._kept = len(stored.samples)
+        self._checker = LineChecker(stored.path / SAMPLES_NAME, stored.manifest.run_id, seen=stored.samples)
         self._descriptor = descriptor
         self._lock = lock
         self._is_torn = False
@@ -88,14 +90,15 @@ class RunWriter:
             with storing(run_dir, remedy):
                 lock = RunLock.acquire(run_dir)
             undo.callback(lock.release)
-            samples, good_bytes, repaired = read_samples(run_dir, manifest.run_id)
+            file = read_samples(run_dir, manifest.run_id)
             with storing(run_dir / SAMPLES_NAME, remedy):
                 descriptor = _open_samples(run_dir, 0)
                 undo.callback(os.close, descriptor)
-                if repaired is not None:
-                    _end_after(descriptor, good_bytes)
+                if file.repaired is not None:
+                    _end_after(descriptor, file.good_bytes)
+            repaired = repairs(run_dir, file)
             undo.pop_all()
-        stored = StoredRun(path=run_dir, manifest=manifest, samples=samples, repaired=repaired)
+        stored = StoredRun(path=run_dir, manifest=manifest, samples=file.samples, repaired=repaired)
         return cls(stored, descriptor, lock)
 
     def append(self, sample: Sample) -> None:
@@ -103,14 +106,17 @@ class RunWriter:
 
         Raises:
             StorageError: it is not; what was written before is, and the file still ends with a whole line.
-            ValueError: a sample of another run.
+            ValueError: a sample that could not be read back: of another run, of a trial that is stored already, with
+                phases that do not add up.
         """
-        if sample.run_id != self.stored.manifest.run_id:
-            raise ValueError(f"sample of run {sample.run_id!r} given to run {self.stored.manifest.run_id!r}")
         path = self.path / SAMPLES_NAME
         if self._is_torn:
             raise StorageError(f"{path}: ends in a torn line. {self._how_to_go_on()}")
         line = _encode(sample) + b"\n"
+        try:
+            self._checker.sample(line, self._kept + 1)
+        except (CorruptRunError, NotJsonError) as error:
+            raise ValueError(f"a sample that could not be read back is not stored: {error}") from error
         with storing(path, self._how_to_go_on()):
             end = os.fstat(self._descriptor).st_size
             try:
@@ -118,6 +124,7 @@ class RunWriter:
                 os.fsync(self._descriptor)
             except OSError:
                 self._take_back(end)
+                self._checker.forget(sample)
                 raise
         if os.fstat(self._descriptor).st_nlink == 0:
             raise StorageError(f"{path}: was removed while measuring; its samples are lost. Begin a new run.")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from coldstart.engines.base import Timed
-from coldstart.measure.assemble import between, profile, request_spans, start_spans
+from coldstart.measure.assemble import between, clock_step_ns, profile, request_spans, sound, start_spans
 from coldstart.measure.failure import TrialFailure
 from coldstart.model.sample import ClockConversion, Outcome, Phase, Source, Span
 from coldstart.probes.base import Ready
@@ -131,3 +131,43 @@ def test_a_pull_is_shared_and_each_create_its_containers() -> None:
         (Phase.CREATE, 3, 4, 0),
         (Phase.CREATE, 5, 6, 1),
     ]
+
+
+# --- a clock that is set, and spans that cannot be true ---
+
+
+@pytest.mark.parametrize(
+    ("moved_ns", "step_ns"),
+    [(0, None), (1_000_007, None), (1_000_008, 1_000_008), (-1_000_008, -1_000_008), (3_600 * 10**9, 3_600 * 10**9)],
+)
+def test_a_step_of_the_wall_clock_is_more_than_a_millisecond_and_what_the_readings_may_be_off(
+    moved_ns: int, step_ns: int | None
+) -> None:
+    before = ClockConversion(offset_ns=10, error_ns=3)
+    assert clock_step_ns(before, ClockConversion(offset_ns=10 + moved_ns, error_ns=4)) == step_ns
+
+
+def of(phase: Phase, start_ns: int, end_ns: int, **fields: Any) -> Span:
+    return Span(phase=phase, start_ns=start_ns, end_ns=end_ns, **{"source": Source.ENGINE_LOG, **fields})
+
+
+def test_spans_within_the_trial_are_kept_as_they_are() -> None:
+    good = (of(Phase.UNPACK, 100, 100), of(Phase.DOWNLOAD, 100, 200))
+    assert sound(good, 100, 200) == (good, ())
+
+
+@pytest.mark.parametrize(
+    ("start_ns", "end_ns", "why"),
+    [(120, 119, "ends before it begins"), (94, 110, "lies outside the trial"), (110, 206, "lies outside the trial")],
+)
+def test_one_impossible_span_takes_those_of_its_phase_and_source_with_it(start_ns: int, end_ns: int, why: str) -> None:
+    other = (of(Phase.DOWNLOAD, 101, 102), of(Phase.UNPACK, 101, 102, source=Source.TRACE))
+    found = (of(Phase.UNPACK, 101, 102), of(Phase.UNPACK, start_ns, end_ns, error_ns=5), *other)
+    doubt = f"unpack by engine_log is left out: a span of it {why}"
+    assert sound(found, 100, 200) == (other, (doubt,))
+
+
+@pytest.mark.parametrize(("start_ns", "end_ns"), [(95, 110), (110, 205)])
+def test_a_span_may_lie_outside_by_its_error(start_ns: int, end_ns: int) -> None:
+    found = (of(Phase.UNPACK, start_ns, end_ns, error_ns=5),)
+    assert sound(found, 100, 200) == (found, ())

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import pytest
 
 from coldstart.errors import EngineError, EngineUnreachableError
+from coldstart.measure.assemble import read_clock
 from coldstart.measure.bench import Subject
+from coldstart.measure.session import measure
 from coldstart.measure.trial import Stage
 from coldstart.model.cell import Cell, Tier
 from coldstart.model.run import SourceFacts
-from coldstart.model.sample import Outcome, Phase, ProcessUse, Sample, Source
+from coldstart.model.sample import ClockConversion, Outcome, Phase, ProcessUse, Sample, Source
 from coldstart.trace.base import Instant, InstantKind, Observation, TrialWindow
 from coldstart.trace.engine_api import EngineApi
 from tests.unit.factories import make_span, make_trial
@@ -23,7 +28,8 @@ class Tracer:
 
     facts = SourceFacts(name=Source.TRACE, resolution_ns=1000, bias="none")
 
-    def __init__(self, **seen: Any) -> None:
+    def __init__(self, within: Mapping[Phase, tuple[int, int]] | None = None, **seen: Any) -> None:
+        self._within = within or {}  # spans, by their boundaries since the start was requested
         self.asked: list[str] = []
         self.windows: list[TrialWindow] = []
         self._seen = seen
@@ -41,7 +47,12 @@ class Tracer:
             for kind in InstantKind
             if self.sees_execs or kind is not InstantKind.ENTRYPOINT_EXEC
         ]
-        return Observation(**{"instants": tuple(instants), **self._seen})
+        begin_ns = window.starts[0].start_ns
+        spans = tuple(
+            make_span(phase, begin_ns + start_ns, begin_ns + end_ns, source=Source.TRACE)
+            for phase, (start_ns, end_ns) in self._within.items()
+        )
+        return Observation(**{"instants": tuple(instants), "spans": spans, **self._seen})
 
     def abandon(self) -> None:
         self.asked.append("abandon")
@@ -91,9 +102,8 @@ def test_a_trial_that_failed_is_named_after_the_best_source_of_its_run(bed: Bed)
 
 
 def test_every_sources_spans_are_stored(bed: Bed) -> None:
-    span = make_span(Phase.INIT_SHIM, 1, 2, source=Source.TRACE)
-    sample = run(bed, bed.cell(), Tracer(spans=(span,)))
-    assert span in sample.spans
+    sample = run(bed, bed.cell(), Tracer(within={Phase.INIT_SHIM: (1, 2)}))
+    assert (Phase.INIT_SHIM, Source.TRACE, 1) in {(s.phase, s.source, s.length_ns) for s in sample.spans}
     assert {s.source for s in sample.spans if s.phase is Phase.INIT} == {Source.TRACE, Source.ENGINE_API}
 
 
@@ -103,8 +113,8 @@ def test_an_app_that_was_seen_to_listen_has_its_readiness_divided(bed: Bed) -> N
 
 
 def test_spans_are_in_order_of_time(bed: Bed) -> None:
-    late = make_span(Phase.INIT_SHIM, 2**62, 2**62, source=Source.TRACE)
-    sample = run(bed, bed.cell(), Tracer(spans=(late, make_span(Phase.INIT_ENGINE, 1, 2, source=Source.TRACE))))
+    sample = run(bed, bed.cell(), Tracer(within={Phase.INIT_SHIM: (3, 4), Phase.INIT_ENGINE: (1, 2)}))
+    assert {Phase.INIT_SHIM, Phase.INIT_ENGINE} <= {span.phase for span in sample.spans}
     assert list(sample.spans) == sorted(sample.spans, key=lambda span: (span.start_ns, span.end_ns))
 
 
@@ -201,3 +211,59 @@ def test_an_engine_that_cannot_tell_the_containers_state_is_an_outcome(bed: Bed)
 
     bed.engine.state = fail  # type: ignore[method-assign,assignment]
     assert run(bed, cell, tracer).outcome is not Outcome.OK
+
+
+@pytest.mark.parametrize(
+    ("within", "why"),
+    [
+        ((5, 4), "ends before it begins"),
+        ((-(2**60), 1), "lies outside the trial"),
+        ((1, 2**60), "lies outside the trial"),
+    ],
+)
+def test_a_phase_whose_times_cannot_be_true_is_left_out_and_named(bed: Bed, within: tuple[int, int], why: str) -> None:
+    sample = run(bed, bed.cell(), Tracer(within={Phase.INIT_SHIM: within, Phase.INIT_ENGINE: (1, 2)}))
+    phases = {span.phase for span in sample.spans if span.source is Source.TRACE}
+    assert (Phase.INIT_SHIM in phases, Phase.INIT_ENGINE in phases) == (False, True)
+    assert sample.left_out == f"shim by trace is left out: a span of it {why}"
+    assert (sample.outcome, sample.fallback) == (Outcome.OK, None)
+
+
+# --- a clock that is set ---
+
+
+def set_clock(monkeypatch: pytest.MonkeyPatch, step_ns: int, *, at_reading: int = 2) -> None:
+    """Let the wall clock be ``step_ns`` further from some reading on."""
+    readings = itertools.count(1)
+
+    def read() -> ClockConversion:
+        now = read_clock()
+        return msgspec.structs.replace(now, offset_ns=now.offset_ns + step_ns * (next(readings) >= at_reading))
+
+    monkeypatch.setattr("coldstart.measure.trial.read_clock", read)
+
+
+@pytest.mark.parametrize(
+    ("step_s", "way"), [(3600, "forward by 3600 s"), (-3600, "back by 3600 s"), (1, "forward by 1.00 s")]
+)
+def test_a_trial_in_which_the_wall_clock_was_set_is_no_timing(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch, step_s: int, way: str
+) -> None:
+    set_clock(monkeypatch, step_s * 1_000_000_000)
+    cell = bed.cell(Tier.ABSENT)
+    sample = Stage(bed.bench()).run(make_trial(cell=cell))
+    assert (sample.outcome, sample.outcome.is_requeued) == (Outcome.CLOCK_MOVED, True)
+    assert (sample.reason or "").startswith(f"the wall clock was set {way} during the trial")
+    assert all(span.start_ns <= span.end_ns for span in sample.spans)
+
+
+def test_a_clock_that_was_set_before_the_trial_changes_nothing(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_clock(monkeypatch, 3600 * 1_000_000_000, at_reading=1)
+    assert run(bed, bed.cell(), Tracer()).outcome is Outcome.OK
+
+
+def test_a_trial_in_which_the_clock_was_set_is_repeated(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_clock(monkeypatch, 3600 * 1_000_000_000)
+    cell = bed.cell(Tier.ABSENT)
+    samples = list(measure(bed.bench(), [(make_trial(cell=cell),)]))
+    assert [sample.outcome for sample in samples] == [Outcome.CLOCK_MOVED, Outcome.OK]

@@ -126,6 +126,7 @@ def test_good_bytes_end_after_the_last_whole_line(store: Store) -> None:
             line(spans=[msgspec.to_builtins(make_span(Phase.PULL, 9, 3))]),
             "sample of block 0, position 0: its pull span ends before it starts.",
         ),
+        (line(spans=[msgspec.to_builtins(make_span(Phase.PULL, 0, 2**63))]), "has a span beyond 64 bits."),
     ],
 )
 def test_damage_is_named_by_its_line_with_what_to_do(store: Store, damage: bytes, message: str) -> None:
@@ -134,7 +135,9 @@ def test_damage_is_named_by_its_line_with_what_to_do(store: Store, damage: bytes
     with pytest.raises(CorruptRunError) as caught:
         open_run(path)
     assert str(caught.value).startswith(f"{path / 'samples.jsonl'}:2: {message}")
-    assert str(caught.value).endswith("Restore the file from a copy, or remove the line to go on without that trial.")
+    assert str(caught.value).endswith(
+        "Restore the file from a copy, or set the lines aside that cannot be read: coldstart repair " + str(path)
+    )
 
 
 def test_a_last_line_that_is_whole_but_no_sample_is_damage(store: Store) -> None:

@@ -13,11 +13,11 @@ import pytest
 
 from coldstart.errors import CorruptRunError, StorageError, UsageError
 from coldstart.model.run import RunManifest
-from coldstart.model.sample import Outcome, Sample
+from coldstart.model.sample import Outcome, Phase, Sample
 from coldstart.store.lock import LOCK_NAME
 from coldstart.store.reader import open_run
 from coldstart.store.writer import RunWriter
-from tests.unit.factories import RUN_ID, make_manifest, make_sample, make_trial
+from tests.unit.factories import RUN_ID, make_manifest, make_sample, make_span, make_trial
 
 Store = Callable[..., Path]
 
@@ -93,7 +93,7 @@ def test_an_argument_that_is_no_utf_8_is_kept_readable(store: Store) -> None:
 def test_a_sample_of_another_run_is_refused(tmp_path: Path) -> None:
     with (
         RunWriter.create(tmp_path, make_manifest()) as writer,
-        pytest.raises(ValueError, match="sample of run 'other' given to run"),
+        pytest.raises(ValueError, match="could not be read back is not stored"),
     ):
         writer.append(sample(0, run_id="other"))
 
@@ -304,3 +304,18 @@ def test_under_sudo_everything_of_a_run_is_the_users(tmp_path: Path, monkeypatch
     with RunWriter.create(tmp_path / "results", make_manifest()) as writer:
         made = [writer.path.parent, writer.path, *writer.path.iterdir()]
         assert {path.stat().st_uid for path in made} == {1234}
+
+
+@pytest.mark.parametrize(
+    ("sample", "why"),
+    [
+        (make_sample(spans=(make_span(Phase.PULL, 9, 3),)), "its pull span ends before it starts"),
+        (make_sample(spans=()), "is ok but has no create"),
+        (make_sample(make_trial(block=0)), "repeats the trial of line 1"),
+    ],
+)
+def test_a_sample_that_could_not_be_read_back_is_not_stored(store: Store, sample: Sample, why: str) -> None:
+    path = store(make_sample())
+    with RunWriter.resume(path) as writer, pytest.raises(ValueError, match=f"could not be read back .*{why}"):
+        writer.append(sample)
+    assert len(open_run(path).samples) == 1
