@@ -26,13 +26,15 @@ def command() -> None:
 @click.option("--registry", metavar="HOST:PORT", help="Pull from that registry instead of one on this machine.")
 def up(added: tuple[str, ...], data_root: Path | None, registry: str | None) -> None:
     """Start the testbed, or say that it is up; what a killed run left is removed first."""
-    from coldstart.testbed import executables, lifecycle  # noqa: PLC0415  --help need not pay for it
+    from coldstart.runner.place import sweep_kernel  # noqa: PLC0415  --help need not pay for it
+    from coldstart.testbed import executables, lifecycle  # noqa: PLC0415
     from coldstart.testbed.config import TestbedConfig  # noqa: PLC0415
 
     config = TestbedConfig.from_environment(
         runtimes=dict(executables.parse_runtime(text) for text in added), data_root=data_root, registry=registry
     )
     lifecycle.up(config, _say)
+    sweep_kernel(_say)
     _show(lifecycle.status(config.root))
 
 
@@ -40,11 +42,12 @@ def up(added: tuple[str, ...], data_root: Path | None, registry: str | None) -> 
 @click.option("--purge", is_flag=True, help="Remove the registry's images too, which otherwise survive.")
 def down(purge: bool) -> None:
     """Remove the testbed and everything it made; built images stay unless --purge."""
-    from coldstart.testbed import lifecycle, registry  # noqa: PLC0415  --help need not pay for it
+    from coldstart.runner.place import remove  # noqa: PLC0415  --help need not pay for it
+    from coldstart.testbed import registry  # noqa: PLC0415
     from coldstart.testbed.config import TestbedConfig  # noqa: PLC0415
 
     config = TestbedConfig.from_environment()
-    removed = lifecycle.down(config.root, _say)
+    removed = remove(config.root, _say)
     _say(f"removed the testbed in {config.root}" if removed else f"there was no testbed in {config.root}")
     if purge:
         storage = config.registry_storage

@@ -31,9 +31,11 @@ from coldstart.testbed.egress import egress
 from coldstart.testbed.hold import hold, hold_engine
 from coldstart.testbed.registry import registry_version
 from coldstart.testbed.surroundings import Surroundings
+from coldstart.trace import tracefs
 
 DEFAULT_DOCKER_HOST = "unix:///var/run/docker.sock"
 Progress = Callable[[str], None]
+_ONE_INSTANCE = "removed the tracing instance of a killed run"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,9 +170,27 @@ def take_down(root: Path, progress: Progress) -> None:
     """Remove the testbed that was started for a run; what cannot be removed is told, with the remedy."""
     with _uninterrupted():
         try:
-            lifecycle.down(root, progress)
+            remove(root, progress)
         except ColdstartError as error:
             progress(f"the testbed could not be removed: {error} Repeat with: coldstart testbed down")
+
+
+def remove(root: Path, progress: Progress) -> bool:
+    """Remove the testbed in ``root`` with what killed runs left in the kernel; whether there was one.
+
+    Raises:
+        TestbedHeldError: somebody is measuring on it.
+        TestbedError: it cannot be removed.
+    """
+    removed = lifecycle.down(root, progress)
+    sweep_kernel(progress)
+    return removed
+
+
+def sweep_kernel(progress: Progress) -> None:
+    """Remove the tracing instances of killed runs, which would slow down the whole machine for good."""
+    if count := tracefs.sweep():
+        progress(f"removed the tracing instances of {count} killed runs" if count > 1 else _ONE_INSTANCE)
 
 
 @contextmanager

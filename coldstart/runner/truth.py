@@ -17,7 +17,7 @@ from coldstart.model.host import HostFacts
 from coldstart.model.image import Image
 from coldstart.model.probe import ProbeSpec
 from coldstart.model.run import EngineFacts, RuntimeFacts
-from coldstart.runner.place import place_on, take_down
+from coldstart.runner.place import place_on, remove, take_down
 from coldstart.runner.sources import choose
 from coldstart.testbed import executables, lifecycle
 from coldstart.testbed.config import Medium, Testbed, TestbedConfig
@@ -69,7 +69,7 @@ def open_workbench(runtimes: tuple[str, ...], source: str, progress: Progress) -
         runtimes=toolbox.runtimes,
         tools=toolbox.folder,
     )
-    lifecycle.down(config.root, lambda _: None)  # what a killed selftest left
+    remove(config.root, lambda _: None)  # what a killed selftest left
     image, binary = _injectors(config, progress)
     with ExitStack() as stack:
         testbed = stack.enter_context(_up(config, Medium.MEMORY, progress))

@@ -11,6 +11,7 @@ import ctypes
 import os
 import re
 from collections.abc import Iterator
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from pathlib import Path
 
 from coldstart.trace.base import WatchingUnavailableError
@@ -49,9 +50,12 @@ class Instance:
         """
         self._root, self._mount = _tracefs()
         self._folder = self._root / "instances" / f"{PREFIX}{os.getpid()}"
+        self._owned: int | None = None
         try:
             remove_stale(self._root)
             self._folder.mkdir(exist_ok=True)
+            self._owned = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            flock(self._owned, LOCK_SH)  # which the kernel gives back when we end, however that is
             self._write("trace_clock", CLOCK)
             self._write("buffer_size_kb", str(BUFFER_KB))
             self._check_clock()
@@ -92,9 +96,10 @@ class Instance:
             self.stop_all()
         with contextlib.suppress(OSError):
             self._folder.rmdir()
-        if self._mount is not None:
-            os.close(self._mount)
-            self._mount = None
+        for descriptor in (self._owned, self._mount):
+            if descriptor is not None:
+                os.close(descriptor)
+        self._owned = self._mount = None
 
     def stop_all(self) -> None:
         """Disable every event of the instance, whoever enabled it."""
@@ -119,17 +124,52 @@ class Instance:
         (self._folder / name).write_text(value)
 
 
-def remove_stale(root: Path) -> int:
-    """Remove instances of processes that no longer exist; how many there were."""
+def sweep() -> int:
+    """Remove what killed runs left in the kernel; how many instances there were, 0 where none can be looked for."""
+    try:
+        root, mount = _tracefs()
+    except WatchingUnavailableError:
+        return 0
+    try:
+        return remove_stale(root)
+    finally:
+        if mount is not None:
+            os.close(mount)
+
+
+def remove_stale(root: Path, proc: Path = Path("/proc")) -> int:
+    """Remove instances whose owners have ended, turned off first; how many there were."""
     count = 0
     for folder in (root / "instances").glob(f"{PREFIX}*"):
         pid = folder.name.removeprefix(PREFIX)
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+        if pid.isdigit() and int(pid) != os.getpid() and not _is_owned(folder, proc / pid):
             with contextlib.suppress(OSError):
                 (folder / "events" / "enable").write_text("0")
                 folder.rmdir()
                 count += 1
     return count
+
+
+def _is_owned(folder: Path, process: Path) -> bool:
+    """Whether somebody still uses an instance: its owner's lock is on it, or it is that of a coldstart without locks.
+
+    A process of that number alone proves nothing: numbers are given anew, and a killed process keeps its own until
+    its parent has asked for it.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return True  # gone meanwhile, or not ours to look at
+    try:
+        flock(descriptor, LOCK_EX | LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    try:
+        return b"coldstart" in (process / "cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def parse(text: str) -> Iterator[Event]:

@@ -33,6 +33,7 @@ from coldstart.model.timeline import phases_of
 from coldstart.runner.place import open_place
 from coldstart.runner.prepare import prepare
 from coldstart.store.reader import newest_run, open_run
+from coldstart.runner import place
 from coldstart.testbed import lifecycle
 from coldstart.testbed.config import Testbed, TestbedConfig
 from coldstart.trace import tracefs
@@ -289,6 +290,20 @@ def test_a_tracing_instance_of_a_run_that_was_killed_is_gone_once_the_next_begin
     again.communicate()
     name = f"coldstart-{running.pid}"
     assert (name in left, name in during) == (True, False)
+
+
+def test_a_tracing_instance_of_a_run_that_was_killed_is_gone_after_the_testbed_is_removed(cli: Cli) -> None:
+    running = cli.start("tiers", "--source", "trace", "--tier", "warm", "--runtime", "crun", "-n", "3", "-w", "0")
+    assert running.stderr is not None
+    next(line for line in running.stderr if line.startswith("["))
+    running.kill()
+    left = instances()  # before it is waited for: its number is still taken
+    said: list[str] = []
+    place.sweep_kernel(said.append)
+    name = f"coldstart-{running.pid}"
+    assert (name in left, name in instances()) == (True, False)
+    assert said == ["removed the tracing instance of a killed run"]
+    running.communicate()
 
 
 # --- attribution ---

@@ -22,6 +22,7 @@ from coldstart.runner import place as module
 from coldstart.runner.place import Place, image_host, open_place
 from coldstart.testbed import executables, lifecycle
 from coldstart.testbed.config import Testbed
+from coldstart.trace import tracefs
 from tests.unit.engines.fake_daemon import FakeDaemon, inspected
 from tests.unit.factories import make_image
 
@@ -192,6 +193,30 @@ def test_a_registry_outside_is_reached_from_the_engines_network(tmp_path: Path) 
         started_at="2026-11-24T05:15:30Z",
     )
     assert image_host(testbed, tmp_path).registry_netns == tmp_path / "engine"
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        (0, []),
+        (1, ["removed the tracing instance of a killed run"]),
+        (2, ["removed the tracing instances of 2 killed runs"]),
+    ],
+)
+def test_the_testbed_is_removed_with_what_killed_runs_left_in_the_kernel(
+    monkeypatch: pytest.MonkeyPatch, left: int, said: Said
+) -> None:
+    removed: list[Path] = []
+    heard: Said = []
+
+    def down(root: Path, _progress: object) -> bool:
+        removed.append(root)
+        return True
+
+    monkeypatch.setattr(lifecycle, "down", down)
+    monkeypatch.setattr(tracefs, "sweep", lambda: left)
+    assert module.remove(Path("/x"), heard.append)
+    assert (removed, heard) == ([Path("/x")], said)
 
 
 def test_a_testbed_that_cannot_be_removed_is_told_with_the_command_that_does(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,10 @@ import errno
 import os
 import shutil
 import subprocess
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NoReturn
 
 import pytest
 
@@ -315,10 +317,66 @@ def test_an_instance_that_is_no_processs_is_left_alone(fake: Tracefs, owner: str
     assert (remove_stale(fake.root), left.exists()) == (0, True)
 
 
-def test_an_instance_of_a_living_process_is_left_alone(fake: Tracefs) -> None:
+def test_an_instance_that_its_owner_still_holds_is_left_alone(fake: Tracefs) -> None:
+    left = fake.lay_out(ended_pid())  # in another process namespace, for one, it has another number
+    held = os.open(left, os.O_RDONLY)
+    flock(held, LOCK_SH)
+    assert (remove_stale(fake.root), left.exists()) == (0, True)
+    os.close(held)
+    assert (remove_stale(fake.root), left.exists()) == (1, False)
+
+
+def test_an_instance_is_held_from_its_making_to_its_close(fake: Tracefs) -> None:
+    instance = Instance()
+    looking = os.open(fake.instance, os.O_RDONLY)
+    with pytest.raises(BlockingIOError):
+        flock(looking, LOCK_EX | LOCK_NB)
+    instance.close()
+    flock(looking, LOCK_EX | LOCK_NB)
+    os.close(looking)
+
+
+def test_an_instance_of_a_living_coldstart_that_holds_none_is_left_alone(fake: Tracefs) -> None:
+    """As those of version 0.1 are."""
+    with subprocess.Popen(["tail", "-f", "/dev/null", "--", "/coldstart"], stderr=subprocess.DEVNULL) as living:
+        left = fake.lay_out(living.pid)
+        removed = remove_stale(fake.root)
+        living.kill()
+    assert (removed, left.exists()) == (0, True)
+
+
+def test_a_number_that_passed_to_another_process_does_not_keep_an_instance(fake: Tracefs) -> None:
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as living:
         left = fake.lay_out(living.pid)
-        assert (remove_stale(fake.root), left.exists()) == (0, True)
+        assert (remove_stale(fake.root), left.exists()) == (1, False)
+
+
+def test_a_killed_process_that_nobody_asked_for_yet_does_not_keep_an_instance(fake: Tracefs) -> None:
+    killed = subprocess.Popen(["sleep", "60", "coldstart"])
+    killed.kill()
+    os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)
+    left = fake.lay_out(killed.pid)
+    assert (remove_stale(fake.root), left.exists()) == (1, False)
+    killed.wait()
+
+
+def test_a_sweep_removes_what_the_dead_left_and_gives_back_the_mount(
+    fake: Tracefs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.lay_out(ended_pid())
+    reading, writing = os.pipe()
+    monkeypatch.setattr(tracefs, "_tracefs", lambda: (fake.root, writing))
+    assert tracefs.sweep() == 1
+    with os.fdopen(reading, "rb") as pipe:
+        assert pipe.read() == b""
+
+
+def test_where_there_is_no_tracefs_a_sweep_finds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> NoReturn:
+        raise WatchingUnavailableError("no tracefs")
+
+    monkeypatch.setattr(tracefs, "_tracefs", none)
+    assert tracefs.sweep() == 0
 
 
 def test_an_instance_of_somebody_else_is_left_alone(fake: Tracefs) -> None:
