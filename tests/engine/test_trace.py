@@ -30,10 +30,9 @@ from coldstart.model.options import ContainerOptions
 from coldstart.model.probe import ProbeSpec
 from coldstart.model.sample import Outcome, Phase, ProcessUse, Sample, Source, Span
 from coldstart.model.timeline import phases_of
-from coldstart.runner.place import open_place
+from coldstart.runner.place import open_place, sweep_kernel
 from coldstart.runner.prepare import prepare
 from coldstart.store.reader import newest_run, open_run
-from coldstart.runner import place
 from coldstart.testbed import lifecycle
 from coldstart.testbed.config import Testbed, TestbedConfig
 from coldstart.trace import tracefs
@@ -299,7 +298,7 @@ def test_a_tracing_instance_of_a_run_that_was_killed_is_gone_after_the_testbed_i
     running.kill()
     left = instances()  # before it is waited for: its number is still taken
     said: list[str] = []
-    place.sweep_kernel(said.append)
+    sweep_kernel(said.append)
     name = f"coldstart-{running.pid}"
     assert (name in left, name in instances()) == (True, False)
     assert said == ["removed the tracing instance of a killed run"]
