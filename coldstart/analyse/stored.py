@@ -19,7 +19,7 @@ from coldstart.analyse.unpaired import Arms, judge_unpaired
 from coldstart.analyse.verdict import Verdict, end, moved_in, paired_images
 from coldstart.errors import UsageError
 from coldstart.model.cell import Cell, CellPair
-from coldstart.model.rule import METRICS, Rule
+from coldstart.model.rule import METRICS, Rule, check_patterns, check_questions
 from coldstart.model.run import RunManifest
 from coldstart.model.sample import Outcome
 from coldstart.store.imported import Times
@@ -41,10 +41,12 @@ def conclude_runs(baseline: Measured, candidate: Measured, rule: Rule, limits: S
     A cell that only the candidate has is passed over; one that only the baseline has makes the verdict invalid.
 
     Raises:
-        UsageError: another host, source or experiment: their difference would not be the candidate's.
+        UsageError: another host, source or experiment: their difference would not be the candidate's; a run that holds
+            two sides already; or a question that no cell answers.
     """
     _refuse_others(baseline, candidate)
     pairs = _pairs(baseline, candidate)
+    check_questions(rule, pairs)
     decisions = judge_unpaired(_arms(baseline.frame, candidate.frame, pairs, rule), rule)
     effects = pair_effects(baseline.frame, candidate.frame, pairs)
     counters = check_counters(
@@ -72,7 +74,11 @@ def conclude_times(
     """The verdict of imported times, by the names of their cells; where each side has but one, those two.
 
     ``names`` are the files'. What only the baseline has makes the verdict invalid.
+
+    Raises:
+        UnknownNameError: a tolerance of cells that go by no name in the files.
     """
+    check_patterns(rule, [*baseline, *candidate])
     if len(baseline) == len(candidate) == 1:
         candidate = dict(zip(baseline, candidate.values(), strict=True))
     arms = [
@@ -82,6 +88,7 @@ def conclude_times(
             candidate_ns=np.asarray((theirs := candidate.get(name, Times())).values_ns),
             baseline_failed=ours.failed,
             candidate_failed=theirs.failed,
+            max_slowdown=rule.tolerated_of([name]),
         )
         for name, ours in baseline.items()
     ]
@@ -126,6 +133,12 @@ def _verdict(  # noqa: PLR0913  the parts of one record
 
 def _refuse_others(baseline: Measured, candidate: Measured) -> None:
     ours, theirs = baseline.manifest, candidate.manifest
+    for manifest in (ours, theirs):
+        if manifest.comparison is not None:
+            raise UsageError(
+                f"{manifest.run_id} holds two sides already, and starts of both would be taken for one. Judge it by "
+                f"itself with coldstart gate {manifest.run_id}, or name two runs of coldstart run."
+            )
     if ours.host.host_id != theirs.host.host_id:
         raise UsageError(
             f"the runs are of different hosts ({ours.host.host_id}, {theirs.host.host_id}): what differs may be the "

@@ -45,6 +45,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     ``moved`` names for each regressed pair the phase that grew most. ``blocks`` were begun, ``attempts`` starts made,
     ``failed`` of them failures and ``requeued`` not cold, not quiet or throttled: all are counted, and none is
     averaged. Where the sides were not measured together it is not ``paired``, and weaker; ``blocks`` is then 0.
+    ``stored_rule`` is what the run was measured by, where ``rule`` is another that was asked for afterwards.
     """
 
     run_id: str
@@ -62,10 +63,13 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     failed: int
     requeued: int
     paired: bool = True
+    stored_rule: Rule | None = None
 
 
-def conclude(manifest: RunManifest, frame: pd.DataFrame, limits: Sequence[Limit] = ()) -> Verdict:
-    """The verdict of a stored comparison.
+def conclude(
+    manifest: RunManifest, frame: pd.DataFrame, limits: Sequence[Limit] = (), rule: Rule | None = None
+) -> Verdict:
+    """The verdict of a stored comparison, by the rule that it was measured by, or by another ``rule``.
 
     A hard limit that is passed is a regression whatever the times are: counters have no noise. Failures of the
     candidate stand in a disturbed run too; every other verdict of a contaminated run is *contaminated*.
@@ -75,7 +79,8 @@ def conclude(manifest: RunManifest, frame: pd.DataFrame, limits: Sequence[Limit]
     """
     if manifest.comparison is None or manifest.comparison.rule is None:
         raise ValueError(f"run {manifest.run_id} has no two contenders to judge")
-    rule, pairs = manifest.comparison.rule, manifest.comparison.pairs
+    stored_rule, pairs = manifest.comparison.rule, manifest.comparison.pairs
+    rule = rule or stored_rule
     decisions = judge(series_of(frame, pairs, rule), rule)
     effects = phase_effects(frame, pairs)
     counters = check_counters(images_of(manifest), tuple(limits))
@@ -97,6 +102,7 @@ def conclude(manifest: RunManifest, frame: pd.DataFrame, limits: Sequence[Limit]
         attempts=contamination.attempts,
         failed=contamination.attempts - timed - contamination.requeued,
         requeued=contamination.requeued,
+        stored_rule=None if rule == stored_rule else stored_rule,
     )
 
 

@@ -43,7 +43,8 @@ def contenders_of(what: tuple[str, ...], said: dict[str, Any]) -> Contenders:
         )
     overrides = parse_overrides(said)
     if what:
-        return _of_files(what, overrides)
+        contenders = _of_files(what, overrides)
+        return _without_platform(contenders, said["platform"])
     if all(images):
         if said["image"] is not None:
             raise UsageError("--image is for two runtimes: leave it out, or name them in place of two images.")
@@ -54,7 +55,14 @@ def contenders_of(what: tuple[str, ...], said: dict[str, Any]) -> Contenders:
             "--runtime: with two runtimes to compare, --baseline-runtime and --candidate-runtime say which."
         )
     baseline, candidate = (_of_runtime(said["image"], name, overrides) for name in runtimes)
-    return Contenders(baseline, candidate)
+    return _without_platform(Contenders(baseline, candidate), said["platform"])
+
+
+def _without_platform(contenders: Contenders, platform: str | None) -> Contenders:
+    """The same, unless a platform was asked for that nobody would heed."""
+    if platform is not None and any(one.image is None for one in contenders):
+        raise UsageError("--platform goes with images of one's own: catalogue images are for the engine's platform.")
+    return contenders
 
 
 def _of_files(what: tuple[str, ...], overrides: Overrides) -> Contenders:
@@ -98,17 +106,24 @@ def _with_tiers(overrides: Overrides) -> Overrides:
     return changed
 
 
-def rule_of(slowdowns: tuple[str, ...], alpha: float) -> Rule:
-    """The rule that was asked for.
+def rule_of(slowdowns: tuple[str, ...], alpha: float | None, stored: Rule | None = None) -> Rule:
+    """The rule that was asked for: what is not said is as in ``stored``, or as a gate has it by default.
+
+    Tolerances go together: to say one drops those that are stored for cells and phases, for what is tolerated has to be
+    what was asked.
 
     Raises:
         UsageError: a percentage that is none, or a level of error that is none.
     """
-    from coldstart.model.rule import METRICS, Rule  # noqa: PLC0415  --help need not pay for it
+    import msgspec  # noqa: PLC0415  --help need not pay for it
 
-    if not 0 < alpha <= 0.2:
+    from coldstart.model.rule import METRICS, Rule  # noqa: PLC0415
+
+    base = stored or Rule()
+    if alpha is not None and not 0 < alpha <= 0.2:
         raise UsageError(f"--alpha {alpha}: a share of false alarms is more than 0 and at most 0.2, such as 0.01.")
-    overall, cells, metrics = 0.05, {}, {}
+    overall = base.max_slowdown
+    cells, metrics = ({}, {}) if slowdowns else (base.cells, base.metrics)
     for text in slowdowns:
         name, equals, amount = text.rpartition("=")
         allowed = _percent(text, amount)
@@ -118,7 +133,10 @@ def rule_of(slowdowns: tuple[str, ...], alpha: float) -> Rule:
             metrics[name] = allowed
         else:
             cells[name] = allowed
-    return Rule(max_slowdown=overall, alpha=alpha, cells=cells, metrics=metrics)
+    asked: Rule = msgspec.structs.replace(
+        base, max_slowdown=overall, alpha=base.alpha if alpha is None else alpha, cells=cells, metrics=metrics
+    )
+    return asked
 
 
 def _percent(text: str, amount: str) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from coldstart.cli._containers import PARAMETERS
+from coldstart.cli import _heeded as heeded
 from coldstart.cli._stored import opened
 from coldstart.errors import EXIT_INCONCLUSIVE, EXIT_OK, EXIT_REGRESSION, NothingMeasuredError, UsageError
 
@@ -19,11 +19,7 @@ if TYPE_CHECKING:
     from coldstart.store.reader import StoredRun
 
 SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
-_OF_MEASURING = (
-    *("baseline", "candidate", "image", "baseline_runtime", "candidate_runtime", "ready", "platform", "timeout"),
-    *("budget", "seed", "runtime", "workload", "variant", "tier", "network", "engine", "egress", "command"),
-    *PARAMETERS,
-)
+_AS_IT_IS = "what is stored already is judged as it is"
 
 
 def kind_of(name: str, results: Path) -> str:
@@ -54,17 +50,14 @@ def judge_two(
             f"{what[0]} and {what[1]} are not of one kind: name two experiment files, two stored runs, or two files of "
             "times."
         )
-    measuring = [option for option in _OF_MEASURING if said.get(option)]
-    if measuring:
-        raise UsageError(
-            f"--{measuring[0].replace('_', '-')}: what is stored already is judged as it is; leave it out."
-        )
     if kinds == {"times"}:
         if limits or rule.metrics:
             raise UsageError("a file of times has neither images nor phases: leave hard limits and phases out.")
+        heeded.refuse_others(heeded.OF_TIMES, _AS_IT_IS)
         baseline, candidate = (read_times(Path(name)) for name in what)
         verdict = conclude_times(baseline, candidate, rule, names=(what[0], what[1]))
     else:
+        heeded.refuse_others(heeded.OF_STORED, _AS_IT_IS)
         runs = [_with_samples(opened(name, said["results"])) for name in what]
         ours, theirs = (Measured(manifest=run.manifest, frame=tidy(run)) for run in runs)
         verdict = conclude_runs(ours, theirs, rule, limits)
@@ -75,17 +68,21 @@ def judge_two(
 def judge_stored(name: str, said: dict[str, Any], limits: tuple[Limit, ...]) -> None:
     """Judge one stored run, by budgets or as the gate it was, and end with its code."""
     if said["targets"] is not None:
+        heeded.refuse_others(heeded.BY_BUDGETS, "--targets FILE has all that a run is judged by")
         from coldstart.cli._budgets import judge_budgets  # noqa: PLC0415
 
         code = judge_budgets(opened(name, said["results"]), said["targets"], as_json=said["as_json"])
         if code == EXIT_INCONCLUSIVE:
             code = {"pass": EXIT_OK, "fail": EXIT_REGRESSION, None: code}[said["on_inconclusive"]]
         raise click.exceptions.Exit(code)
-    exit_with(conclude_stored(name, said, limits), said["on_inconclusive"])
+    heeded.refuse_others(heeded.OF_STORED, _AS_IT_IS)
+    exit_with(conclude_stored(name, said, limits, is_asked_again=True), said["on_inconclusive"])
 
 
-def conclude_stored(name: str | Path, said: dict[str, Any], limits: tuple[Limit, ...]) -> Verdict:
-    """Judge a stored comparison, and show the verdict.
+def conclude_stored(
+    name: str | Path, said: dict[str, Any], limits: tuple[Limit, ...], *, is_asked_again: bool
+) -> Verdict:
+    """Judge a stored comparison, and show the verdict: by its own rule, or by what is said where it is asked again.
 
     Raises:
         UsageError: it compares nothing.
@@ -93,6 +90,8 @@ def conclude_stored(name: str | Path, said: dict[str, Any], limits: tuple[Limit,
     """
     from coldstart.analyse.calibration import host_class  # noqa: PLC0415  --help need not pay for it
     from coldstart.analyse.verdict import conclude  # noqa: PLC0415
+    from coldstart.cli._contenders import rule_of  # noqa: PLC0415
+    from coldstart.model.rule import check_questions  # noqa: PLC0415
     from coldstart.report.calibration import load_calibration, summary  # noqa: PLC0415
     from coldstart.store.frames import tidy  # noqa: PLC0415
 
@@ -103,7 +102,10 @@ def conclude_stored(name: str | Path, said: dict[str, Any], limits: tuple[Limit,
             f"{run.path} has no baseline and candidate side by side. Judge it by budgets with --targets FILE, or name "
             "two experiment files to measure."
         )
-    verdict = conclude(run.manifest, tidy(_with_samples(run)), limits)
+    rule = rule_of(said["slowdowns"], said["alpha"], comparison.rule) if is_asked_again else comparison.rule
+    if said["slowdowns"]:
+        check_questions(rule, comparison.pairs)
+    verdict = conclude(run.manifest, tidy(_with_samples(run)), limits, rule)
     calibration = load_calibration(said["results"], host_class(run.manifest.host))
     _show(verdict, None if calibration is None else summary(calibration), said)
     return verdict

@@ -52,10 +52,11 @@ if TYPE_CHECKING:
     "slowdowns",
     multiple=True,
     metavar="[WHAT=]PERCENT",
-    help="What is tolerated. WHAT is a phase to be gated too (pull, create, init, readiness), or cells: a level, such "
-    "as absent, or a pattern of their names, such as '*/crun/*'.  [default: 5%]",
+    help="What is tolerated. WHAT is a phase to be gated too (pull, unpack, create, init, readiness), or cells: a "
+    "level, such as absent, or a pattern of their names, such as '*/crun/*'. A name that nothing has is refused.  "
+    "[default: 5%]",
 )
-@click.option("--alpha", type=float, default=0.01, show_default=True, help="The false alarms that are accepted.")
+@click.option("--alpha", type=float, metavar="SHARE", help="The false alarms that are accepted.  [default: 0.01]")
 @click.option("--max-pull-bytes", metavar="LIMIT", help="Hard, at the first start: +5%, +1m, or 50m in all.")
 @click.option("--max-unpacked-bytes", metavar="LIMIT", help="The same of the bytes unpacked.")
 @click.option("--max-files", metavar="LIMIT", help="The same of files: +5%, +100, or 2000 in all.")
@@ -83,8 +84,9 @@ def command(what: tuple[str, ...], **said: Any) -> None:
 
     Ends with 0 (not slower than is tolerated), 1 (a regression, or a hard limit or budget missed), 3 (inconclusive), or
     4 (the machine was disturbed, or there is nothing to conclude from). WHAT is two experiment files, baseline and
-    candidate; or one stored RUN, to be judged by --targets or, if it was a gate's, once more. Two stored RUNs, or two
-    files of times (hyperfine's JSON, a CSV), are judged as they are: unpaired, which is weaker, and labelled so.
+    candidate; or one stored RUN, to be judged by --targets or, if it was a gate's, once more: by its own rule, or by
+    --max-slowdown and --alpha. Two stored RUNs, or two files of times (hyperfine's JSON, a CSV), are judged as they
+    are: unpaired, which is weaker, and labelled so. An option that does not apply is refused.
 
     \b
     Examples:
@@ -115,6 +117,7 @@ def command(what: tuple[str, ...], **said: Any) -> None:
 def _measure(contenders: Contenders, rule: Rule, limits: tuple[Limit, ...], said: dict[str, Any]) -> None:
     from coldstart.cli._view import open_view  # noqa: PLC0415  --help need not pay for it
     from coldstart.images.bases import BaseSource  # noqa: PLC0415
+    from coldstart.model.rule import check_questions  # noqa: PLC0415
     from coldstart.plan.schedule import new_seed  # noqa: PLC0415
     from coldstart.runner.contest import prepare_contest  # noqa: PLC0415
     from coldstart.runner.place import open_place  # noqa: PLC0415
@@ -143,6 +146,7 @@ def _measure(contenders: Contenders, rule: Rule, limits: tuple[Limit, ...], said
                 )
             ) as contest,
         ):
+            check_questions(rule, contest.pairs)
             run_id = new_run_id("gate", now)
             manifest = contest.manifest(run_id=run_id, seed=seed, started_at=now, argv=command_line(), rule=rule)
             with RunWriter.create(said["results"], manifest) as writer:
@@ -195,7 +199,7 @@ def _finish(
         say(f"interrupted; what was measured is kept. Judge it with: coldstart gate {writer.path}")
         if not open_run(writer.path).samples:
             raise click.exceptions.Exit(EXIT_INTERRUPTED)
-    verdict = conclude_stored(writer.path, said, limits)
+    verdict = conclude_stored(writer.path, said, limits, is_asked_again=False)
     if interrupted:
         raise click.exceptions.Exit(EXIT_INTERRUPTED)
     exit_with(verdict, said["on_inconclusive"])

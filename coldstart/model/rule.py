@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 import msgspec
 
-from coldstart.model.cell import CellPair
+from coldstart.errors import UnknownNameError, UsageError
+from coldstart.model.cell import CellPair, Tier
 
 LOOKS = (10, 20, 40, 80, 160)
-METRICS = {"pull": "pull_ns", "create": "create_ns", "init": "init_ns", "readiness": "readiness_ns"}
+METRICS = {
+    "pull": "pull_ns",
+    "unpack": "unpack_ns",
+    "create": "create_ns",
+    "init": "init_ns",
+    "readiness": "readiness_ns",
+}
 """Phases that can be gated beside end-to-end, by their names on the command line."""
+_OF_PULLS = ("pull", "unpack")
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,15 +43,49 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
     def tolerated(self, pair: CellPair) -> float:
         """The slowdown of end-to-end that is tolerated in this pair of cells."""
-        found = self.max_slowdown
+        return self.tolerated_of(names_of(pair))
+
+    def tolerated_of(self, names: Iterable[str]) -> float:
+        """The same of what goes by these names."""
+        found, names = self.max_slowdown, tuple(names)
         for pattern, allowed in self.cells.items():
-            if matches(pattern, pair):
+            if matches(pattern, names):
                 found = allowed
         return found
 
 
-def matches(pattern: str, pair: CellPair) -> bool:
-    """Whether a level or pattern names one of the pair's cells."""
-    return any(
-        pattern in cell.key.split("/") or fnmatchcase(cell.key, pattern) for cell in (pair.baseline, pair.candidate)
-    )
+def names_of(pair: CellPair) -> tuple[str, ...]:
+    """What a pattern may match: either cell's name, and the pair's own as every table has it."""
+    return (pair.baseline.key, pair.candidate.key, pair.key)
+
+
+def matches(pattern: str, names: Iterable[str]) -> bool:
+    """Whether a level (a part between slashes) or a pattern names one of them."""
+    return any(pattern in name.split("/") or fnmatchcase(name, pattern) for name in names)
+
+
+def check_questions(rule: Rule, pairs: Sequence[CellPair]) -> None:
+    """Whatever the rule asks is asked of one of the pairs at least, or it would be passed without being judged.
+
+    Raises:
+        UnknownNameError: a pattern of cells that names none, with the nearest level, phase or cell.
+        UsageError: a phase that none of the cells has.
+    """
+    check_patterns(rule, [name for pair in pairs for name in names_of(pair)])
+    for phase in rule.metrics:
+        if phase in _OF_PULLS and not any(pair.candidate.tier is Tier.ABSENT for pair in pairs):
+            raise UsageError(
+                f"--max-slowdown {phase}=…: only starts of tier absent pull, and none is compared here. Add it with "
+                "--tier, or leave this out."
+            )
+
+
+def check_patterns(rule: Rule, names: Sequence[str]) -> None:
+    """As `check_questions`, of patterns alone: ``names`` are those of all that is compared."""
+    for pattern in rule.cells:
+        if not matches(pattern, names):
+            is_whole = "/" in pattern or "*" in pattern
+            levels = {level for name in names for level in name.split("/")}
+            known = set(names) if is_whole else {*levels, *METRICS}
+            kind = "cell" if is_whole else "level or phase"
+            raise UnknownNameError(kind, pattern, known, f"--max-slowdown {pattern}=…")

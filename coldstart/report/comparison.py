@@ -9,6 +9,7 @@ from coldstart.analyse.counters import CounterCheck
 from coldstart.analyse.estimate import Estimate
 from coldstart.analyse.gate import Call, Decision
 from coldstart.analyse.verdict import Outcome, Verdict
+from coldstart.model.rule import Rule
 from coldstart.report.document import Block, Mark, Notice, Paragraph, Section, Table, Tone
 from coldstart.report.labels import PHASE_NAMES, ratio_text
 from coldstart.units import format_ns
@@ -71,11 +72,24 @@ def _method(verdict: Verdict) -> str:
             f"at {rule.alpha:g}. Intervals of the first table are at {1 - 2 * rule.alpha:.1%}, of phases at 95 %."
         )
     looks = ", ".join(str(look) for look in rule.looks)
-    return (
-        f"Paired signed-rank tests after {looks} pairs, one-sided at {rule.alpha_at_look:g} each: false alarms of a "
-        f"whole gate stay below {rule.alpha:g}. Intervals of the first table are at {1 - 2 * rule.alpha_at_look:.1%}, "
-        "of phases at 95 %."
+    again = (
+        f"Judged by a rule that was asked for after the measurement ({rule_text(rule)}); the pairs were measured until "
+        f"another one was settled ({rule_text(verdict.stored_rule)}). "
+        if verdict.stored_rule is not None
+        else ""
     )
+    return (
+        f"{again}Paired signed-rank tests after {looks} pairs, one-sided at {rule.alpha_at_look:g} each: false alarms "
+        f"of a whole gate stay below {rule.alpha:g}. Intervals of the first table are at "
+        f"{1 - 2 * rule.alpha_at_look:.1%}, of phases at 95 %."
+    )
+
+
+def rule_text(rule: Rule) -> str:
+    """What a rule tolerates, and the false alarms that it accepts, in a few words."""
+    own = {**rule.cells, **rule.metrics}
+    tolerated = ", ".join([f"{rule.max_slowdown:+.1%}", *(f"{what} {allowed:+.1%}" for what, allowed in own.items())])
+    return f"tolerated {tolerated}; false alarms {rule.alpha:g}"
 
 
 def decisions_table(verdict: Verdict) -> Table:

@@ -107,7 +107,7 @@ def test_a_run_with_too_many_repeated_starts_is_contaminated_and_names_its_side(
 
 
 def test_phases_are_gated_where_a_side_has_them() -> None:
-    rule = Rule(max_slowdown=10, metrics={"readiness": 0.5, "pull": 0.5})
+    rule = Rule(max_slowdown=10, metrics={"readiness": 0.5})
     slow = [{**row, "readiness_ns": row["readiness_ns"] * 2} for row in rows(STEADY)]
     found = verdict(measured(rows(STEADY)), measured(slow), rule=rule)
     assert [one.name for one in found.decisions] == [WARM.key, f"{WARM.key}: readiness"]
@@ -115,8 +115,14 @@ def test_phases_are_gated_where_a_side_has_them() -> None:
 
 
 def test_a_phase_that_no_cell_has_is_never_a_pass() -> None:
-    found = verdict(measured(rows(STEADY)), measured(rows(STEADY)), rule=Rule(metrics={"pull": 0.5}))
-    assert (found.outcome, found.reasons) == (Outcome.INVALID, ("pull: no cell of this gate has that phase",))
+    silent = rows(STEADY, init_ns=None)
+    found = verdict(measured(silent), measured(silent), rule=Rule(metrics={"init": 0.5}))
+    assert (found.outcome, found.reasons) == (Outcome.INVALID, ("init: no cell of this gate has that phase",))
+
+
+def test_a_phase_that_only_pulls_have_is_refused_where_nobody_pulls() -> None:
+    with pytest.raises(UsageError, match="only starts of tier absent pull"):
+        verdict(measured(rows(STEADY)), measured(rows(STEADY)), rule=Rule(metrics={"pull": 0.5}))
 
 
 def test_a_cells_own_tolerance_and_the_floor_are_kept() -> None:

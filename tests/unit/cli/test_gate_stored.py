@@ -79,6 +79,18 @@ def test_hard_limits_and_tolerances_hold(gate: Gate) -> None:
     assert gate(*runs, "--max-slowdown", "40%", "--max-layers", "1").code == 1
 
 
+def test_a_tolerance_that_neither_run_has_a_cell_for_is_refused(gate: Gate) -> None:
+    done = gate(store(gate, MAIN, 100), store(gate, PR, 100), "--max-slowdown", "absent=10%")
+    assert (done.code, "unknown level or phase 'absent'" in done.err) == (2, True)
+
+
+def test_a_run_that_holds_two_sides_is_not_mixed_with_another(gate: Gate) -> None:
+    both = gate.stored(130)
+    for runs in ((both, store(gate, MAIN, 100)), (MAIN, both)):
+        done = gate(*runs)
+        assert (done.code, "stored holds two sides already" in done.err) == (2, True), done.err
+
+
 def test_a_run_that_is_not_there_is_told_with_the_nearest(gate: Gate) -> None:
     done = gate(store(gate, MAIN, 100), MAIN.replace("77f0", "77f1"))
     assert (done.code, f"Nearest there: {MAIN}" in done.err) == (2, True)
@@ -95,6 +107,22 @@ def test_a_file_of_times_that_holds_none_is_told_with_its_line(gate: Gate, tmp_p
     (tmp_path / "pr.csv").write_text("e2e_ns\n5\nnan\n")
     done = gate(times(tmp_path, "main.csv", 100), str(tmp_path / "pr.csv"))
     assert (done.code, "line 3, column e2e_ns" in done.err) == (2, True)
+
+
+def named_times(folder: Path, name: str, cells: dict[str, float]) -> str:
+    """A CSV of ten starts of each cell."""
+    rows = [f"{cell},{round((length + start / 1000) * MS)}" for cell, length in cells.items() for start in range(10)]
+    (folder / name).write_text("\n".join(["name,e2e_ns", *rows]))
+    return str(folder / name)
+
+
+def test_cells_of_a_file_of_times_have_tolerances_of_their_own(gate: Gate, tmp_path: Path) -> None:
+    main = named_times(tmp_path, "main.csv", {"web/cold": 100, "web/warm": 50})
+    pr = named_times(tmp_path, "pr.csv", {"web/cold": 115, "web/warm": 50})
+    assert gate(main, pr).code == 1
+    assert gate(main, pr, "--max-slowdown", "cold=20%").code == 0
+    done = gate(main, pr, "--max-slowdown", "clod=20%")
+    assert (done.code, "did you mean 'cold'" in done.err) == (2, True)
 
 
 @pytest.mark.parametrize("option", [("--max-layers", "+0"), ("--max-slowdown", "init=5%")])

@@ -1,0 +1,33 @@
+"""Which options a form of the gate heeds: any other is refused by name, for what was asked is what is judged."""
+
+from __future__ import annotations
+
+import click
+from click.core import ParameterSource
+
+from coldstart.cli._options import container_command
+from coldstart.errors import UsageError
+
+_OUTPUT = ("what", "results", "as_json", "on_inconclusive")
+BY_BUDGETS = frozenset({*_OUTPUT, "targets"})
+"""``gate RUN --targets FILE``."""
+OF_TIMES = frozenset({*_OUTPUT, "slowdowns", "alpha", "summary", "junit"})
+"""``gate A.csv B.csv``."""
+OF_STORED = OF_TIMES | {"max_pull_bytes", "max_unpacked_bytes", "max_files", "max_layers"}
+"""``gate RUN`` and ``gate RUN RUN``."""
+_NOT_SAID = {ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP}
+
+
+def refuse_others(heeded: frozenset[str], why: str) -> None:
+    """Refuse the first option of the command line that is not ``heeded``; ``why`` says what is done here.
+
+    Raises:
+        UsageError: there is one.
+    """
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        if name not in heeded and context.get_parameter_source(name) not in _NOT_SAID:
+            raise UsageError(f"{max(parameter.opts, key=len)}: {why}; leave it out.")
+    if container_command():
+        raise UsageError(f"-- {' '.join(container_command())}: {why}; leave it out.")
