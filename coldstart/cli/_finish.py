@@ -32,7 +32,8 @@ def finish(
     repeats: StoredRun | None = None,
 ) -> None:
     """Show what was measured, write what was asked for, and end with the code that it deserves."""
-    from coldstart.cli._export import write_table  # noqa: PLC0415  --help need not pay for it
+    from coldstart.cli._consent import wishes  # noqa: PLC0415  --help need not pay for it
+    from coldstart.cli._export import write_table  # noqa: PLC0415
     from coldstart.cli._repeat import compared  # noqa: PLC0415
     from coldstart.cli._summary import is_contaminated, show  # noqa: PLC0415
     from coldstart.model.sample import Outcome  # noqa: PLC0415
@@ -40,7 +41,8 @@ def finish(
 
     run = open_run(writer.path)
     samples = run.samples
-    go_on = f"Go on with: coldstart run --resume {writer.path}"
+    trust = " --trust" if wishes(run.manifest.experiment, run.manifest.experiment) else ""
+    go_on = f"Go on with: coldstart run --resume {writer.path}{trust}"
     if interrupted:  # said before the summary, which takes a moment that a second Ctrl-C may cut short
         say(f"interrupted; {len(samples)} samples are kept in {writer.path}. {go_on}")
     repetition = compared(repeats, run.path) if repeats is not None and samples else None

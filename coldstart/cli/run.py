@@ -24,7 +24,7 @@ from coldstart.cli._options import (
     source_option,
 )
 from coldstart.cli._overrides import parse_overrides
-from coldstart.errors import UsageError
+from coldstart.errors import CorruptRunError, UsageError
 from coldstart.units import parse_duration_ns
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from coldstart.store.writer import RunWriter
 
 DEFAULT_EXPERIMENT = "article"
-_WITH_RESUME = {"resume", "budget", "source", "bases", "results", "as_json"}  # what may be said again when going on
+# What may be said when going on with a run.
+_WITH_RESUME = {"resume", "trust", "budget", "source", "bases", "results", "as_json"}
 
 
 @click.command(cls=PassThrough)
@@ -63,6 +64,12 @@ _WITH_RESUME = {"resume", "budget", "source", "bases", "results", "as_json"}  # 
 @bases_option
 @click.option("--resume", metavar="RUN", shell_complete=complete_run, help="Go on with a run that was interrupted.")
 @click.option("--from", "repeat", metavar="RUN", shell_complete=complete_run, help="Repeat a stored run, and compare.")
+@click.option(
+    "--trust",
+    is_flag=True,
+    help="With --from or --resume: use the volumes, devices, command and other container options that the stored run "
+    "names, without being asked.",
+)
 @results_option
 @export_options
 @click.option("--json", "as_json", is_flag=True, help="The summary as one JSON object.")
@@ -168,18 +175,22 @@ class _Task:
 
 
 def _task(name: str | None, repeat: str | None, said: dict[str, Any]) -> _Task:
+    if said["trust"] and repeat is None and said["resume"] is None:
+        raise UsageError("--trust is for a stored run: name it with --from or --resume, or leave --trust out.")
     if repeat is not None:
         return _repeated(name, repeat, said)
     return _new(name, said) if said["resume"] is None else _resumed(name, said)
 
 
 def _repeated(name: str | None, repeat: str, said: dict[str, Any]) -> _Task:
-    from coldstart.cli._repeat import experiment_of, stored_to_repeat  # noqa: PLC0415  --help need not pay for it
+    from coldstart.cli._consent import require_consent  # noqa: PLC0415  --help need not pay for it
+    from coldstart.cli._repeat import experiment_of, stored_to_repeat  # noqa: PLC0415
     from coldstart.images.bases import BaseSource  # noqa: PLC0415
     from coldstart.plan.schedule import new_seed  # noqa: PLC0415
 
     run = stored_to_repeat(repeat, name, said)
     experiment, platform = experiment_of(run, said), said["platform"]
+    require_consent(run.path, run.manifest.experiment, experiment, trusted=said["trust"])
     if platform is not None and experiment.image is None:
         raise UsageError("--platform goes with an image of one's own: catalogue images are for the engine's platform.")
     return _Task(
@@ -223,8 +234,9 @@ def _new(name: str | None, said: dict[str, Any]) -> _Task:
 
 
 def _resumed(name: str | None, said: dict[str, Any]) -> _Task:
-    from coldstart.images.bases import BaseSource  # noqa: PLC0415  --help need not pay for it
-    from coldstart.store.reader import find_run, read_manifest  # noqa: PLC0415
+    from coldstart.cli._consent import require_consent  # noqa: PLC0415  --help need not pay for it
+    from coldstart.images.bases import BaseSource  # noqa: PLC0415
+    from coldstart.store.reader import MANIFEST_NAME, find_run, read_manifest  # noqa: PLC0415
 
     others = [f"--{key.replace('_', '-')}" for key in said if key not in _WITH_RESUME and said[key] not in (None, ())]
     others = [*([name] if name else []), *others, *(["--"] if container_command() else [])]
@@ -232,16 +244,20 @@ def _resumed(name: str | None, said: dict[str, Any]) -> _Task:
         raise UsageError(f"--resume goes on with a run as it was begun: leave out {', '.join(others)}.")
     path = find_run(said["resume"], said["results"])
     manifest = read_manifest(path).manifest
+    experiment = manifest.experiment
     if manifest.comparison is not None:
         raise UsageError(f"{path} compares two contenders, side by side: it cannot be gone on with. Repeat the gate.")
+    if experiment.image is not None and not manifest.images:
+        raise CorruptRunError(path / MANIFEST_NAME, f"is damaged: it does not describe its image {experiment.image!r}.")
+    require_consent(path, experiment, experiment, trusted=said["trust"])
     return _Task(
-        experiment=manifest.experiment,
+        experiment=experiment,
         seed=manifest.seed,
         results=path.parent,
         bases=BaseSource(said["bases"]),
         source=said["source"],
         engine_named=manifest.engine.where == "user",
-        platform=manifest.images[0].platform if manifest.experiment.image is not None else None,
+        platform=manifest.images[0].platform if experiment.image is not None else None,
         resume=path,
     )
 

@@ -619,7 +619,7 @@ def test_a_run_of_a_workload_of_ones_own_goes_on_from_anywhere(
     with a_signal_after_a_sample(signal.SIGINT):
         bench.run(*SMALL, "--workload", "./greeter", "--variant", "slim")
     monkeypatch.chdir(tmp_path)
-    assert bench.run("--resume", str(bench.folder)).code == 0
+    assert bench.run("--trust", "--resume", str(bench.folder)).code == 0
     assert len(bench.samples) == 2
 
 
