@@ -1,6 +1,7 @@
 """How true the phases are here: injected delays recovered, fallbacks against the trace, the trace's own cost.
 
-    pytest benchmarks/bench_fidelity.py                                       20 minutes, alone on the machine
+    pytest benchmarks/bench_fidelity.py -k "not rule"                         an hour, alone on the machine
+    pytest benchmarks/bench_fidelity.py -k rule                               minutes of CPU, no engine
     pytest benchmarks/bench_fidelity.py --cold-results results/reference      and keep what it found for publication
 
 Each writes a JSON file to ``fidelity/`` under ``--cold-results``: all that was observed, and the figures made of it.
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import random
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -20,9 +22,10 @@ import msgspec
 import numpy as np
 import pytest
 
+from benchmarks.replay import WRONGS, pace_s, replayed
 from coldstart.analyse.compare import paired_ratio
 from coldstart.analyse.estimate import median_interval
-from coldstart.analyse.recovery import injected_ns, judge
+from coldstart.analyse.recovery import State, injected_ns, judge
 from coldstart.measure.trial import Stage
 from coldstart.model.cell import Cell, Network, Tier, Trial
 from coldstart.model.experiment import Experiment
@@ -31,6 +34,7 @@ from coldstart.model.timeline import covered_ns, phases_of
 from coldstart.model.truth import TruthTrial
 from coldstart.plan.schedule import new_seed
 from coldstart.pytest_plugin import VIRTUAL, replay_rounds
+from coldstart.report.recovery import claim_text
 from coldstart.runner.place import open_place
 from coldstart.runner.prepare import Prepared, prepare
 from coldstart.runner.truth import open_workbench
@@ -43,6 +47,9 @@ if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
 DELAYS_NS = tuple(ms * NS_PER_MS for ms in (5, 20, 50, 200))
+DEFAULT_NS = tuple(ms * NS_PER_MS for ms in (50, 200))
+SEED = 20261126
+LOOKS = (10, 20, 27)  # of 10, 20 and 40 planned: nine minutes end with the 27th block at 0.59 s for a start
 COST_LIMIT = 1.03
 MAX_ATTEMPTS = 3
 
@@ -96,20 +103,43 @@ def bench_recovery(benchmark: BenchmarkFixture, request: pytest.FixtureRequest, 
         host, engine, runtimes = place.host, place.engine, place.runtimes
     recovery = judge(trials)
     facts = {"seed": seed, "runs": runs, "host": host, "engine": engine, "runtimes": runtimes}
-    keep("recovery", {**facts, "passed": recovery.passed, "recovery": recovery})
+    keep("recovery", {**facts, "state": recovery.state, "recovery": recovery})
     keep("recovery-trials", trials)
     replay_rounds(benchmark, [injected_ns(trial) for trial in trials if trial.stamps])
-    benchmark.extra_info.update(
-        {
-            "passed": recovery.passed,
-            "slopes": {f"{s.runtime} {s.point}": s.slope.value for s in recovery.slopes},
-            "unattributed_median": recovery.unattributed_median,
-        }
-    )
-    missed = [f"{a.runtime} {a.point} {a.delay_ns}" for a in recovery.arms if not a.passed]
-    missed += [f"slope {s.runtime} {s.point}" for s in recovery.slopes if not s.passed]
-    missed += [f"leak {k.runtime} {k.point} to {k.phase}" for k in recovery.leaks if not k.passed]
-    _say(f"missed: {', '.join(missed) or 'nothing'}")
+    benchmark.extra_info.update({"state": recovery.state, "unattributed_median": recovery.unattributed_median})
+    for state in (State.MISSED, State.UNDECIDED):
+        for claim in recovery.of(state):
+            _say(f"{state}: {claim_text(claim)}")
+    _say(f"{recovery.state}: {len(recovery.of(State.MET))} of {len(recovery.claims)} bounds are met")
+
+
+@pytest.mark.parametrize("kind", list(WRONGS))
+def bench_rule(benchmark: BenchmarkFixture, request: pytest.FixtureRequest, keep: Keep, kind: str) -> None:
+    """The shipped rule on selftests put together from the measured trials: as they are, and with a known fault.
+
+    Each has the default's design, its blocks drawn with replacement from the measured ones, and looks as the default
+    does, to the last one that its budget allows at the pace at which they were measured.
+    """
+    path = Path(request.config.getoption("--cold-results")) / "fidelity" / "recovery-trials.json"
+    trials = msgspec.json.decode(path.read_bytes(), type=list[TruthTrial])
+    rng, wrong = np.random.default_rng([SEED, *kind.encode()]), WRONGS[kind]
+    wanted = request.config.getoption("--rule-selftests")
+    drawn = [replayed(trials, rng, wrong, DEFAULT_NS, LOOKS) for _ in range(wanted)]
+    counts = {state: sum(one.state is state for one, _ in drawn) for state in State}
+    undecided = Counter(claim_text(claim).partition(":")[0] for one, _ in drawn for claim in one.of(State.UNDECIDED))
+    record = {
+        "seed": SEED,
+        "looks_after_blocks": LOOKS,
+        "starts_of_a_block": len(arms(("runc", "crun"), DEFAULT_NS)),
+        "seconds_of_a_start": pace_s(trials),
+        "selftests": wanted,
+        "ended": counts,
+        "met_by_blocks": {look: sum(one.state is State.MET and at <= look for one, at in drawn) for look in LOOKS},
+        "most_often_undecided": dict(undecided.most_common(5)),
+    }
+    keep(f"rule-{kind.replace(' ', '-')}", record)
+    replay_rounds(benchmark, [at for _, at in drawn])
+    _say(f"{kind}: {', '.join(f'{count} {state}' for state, count in counts.items())} of {wanted}")
 
 
 def bench_trace_cost(

@@ -35,6 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("coldstart")
     group.addoption("--cold-runs", type=int, default=10, metavar="N", help="Measured cold starts a row (default 10).")
     group.addoption("--truth-runs", type=int, default=20, metavar="N", help="Starts of each arm with a known delay.")
+    group.addoption("--rule-selftests", type=int, default=500, metavar="N", help="Selftests that are replayed.")
     group.addoption("--cost-pairs", type=int, default=400, metavar="N", help="Pairs of a traced and a plain start.")
     group.addoption("--aa-pairs", type=int, default=200, metavar="N", help="Pairs of a start against itself, a cell.")
     group.addoption(

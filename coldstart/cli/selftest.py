@@ -3,96 +3,112 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from coldstart.cli._options import results_option, source_option
-from coldstart.errors import EXIT_INTERRUPTED, EXIT_REGRESSION, MissingExtraError, NothingMeasuredError, UsageError
+from coldstart.errors import (
+    EXIT_INCONCLUSIVE,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_REGRESSION,
+    MissingExtraError,
+    NothingMeasuredError,
+    UsageError,
+)
 from coldstart.units import format_ns, parse_duration_ns
 
 if TYPE_CHECKING:
     from coldstart.analyse.recovery import Recovery
-    from coldstart.cli._view import View
-    from coldstart.model.truth import TruthTrial
+    from coldstart.report.recovery import ToDecide
+    from coldstart.runner.selftesting import Conducted
     from coldstart.runner.truth import TruthPlace
 
 _MOST_NS = 10_000_000_000
 
+_DELAYS, _RUNS, _BUDGET = "50ms,200ms", 40, "9m"
+_SHOWN = 12
+_FULL_DELAYS, _FULL_RUNS = "5ms,20ms,50ms,200ms", 60
+
 
 @click.command()
 @click.option("--runtime", "runtimes", default="runc,crun", show_default=True, metavar="LIST", help="OCI runtimes.")
+@click.option("--delays", metavar="LIST", help=f"Delays to inject, besides a zero-delay control.  [default: {_DELAYS}]")
 @click.option(
-    "--delays",
-    default="5ms,20ms,50ms,200ms",
-    show_default=True,
-    metavar="LIST",
-    help="What is injected, besides nothing.",
+    "-n",
+    "--runs",
+    type=click.IntRange(1, 10_000),
+    metavar="N",
+    help=f"Starts of each arm at most; it ends sooner when all is decided.  [default: {_RUNS}]",
 )
-@click.option("-n", "--runs", type=click.IntRange(1, 10_000), default=12, show_default=True, help="Starts of each arm.")
-@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Of the random order.  [default: random, stored]")
+@click.option(
+    "--budget",
+    metavar="TIME",
+    help=f"Judge what there is after this time, set-up included.  [default: {_BUDGET}; none with --full]",
+)
+@click.option(
+    "--full", is_flag=True, help=f"Delays of {_FULL_DELAYS}, {_FULL_RUNS} starts of each, no budget: about an hour."
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), metavar="N", help="Random seed for the order.  [default: random, stored]"
+)
 @source_option("Which source is put to the test.")
 @results_option
 @click.option("--json", "as_json", is_flag=True, help="The figures as one JSON object.")
-def command(runtimes: str, delays: str, runs: int, seed: int | None, source: str, results: Path, as_json: bool) -> None:
-    """Put known delays into real starts, and tell how well they are recovered in each phase.
+def command(**asked: Any) -> None:
+    """Inject known delays into real starts, and judge how well each phase finds them again.
 
-    Six injectors, each of which stamps when it began and ended to wait: a registry proxy, a decompressor, an OCI
+    Six injectors, each of which stamps when its wait began and ended: a registry proxy, a decompressor, an OCI
     runtime before create and before start, an app before it listens and before it answers. All on a testbed of its
-    own, which needs root. Ends with 1 where a figure misses its bound.
+    own, which needs root. It ends as soon as every bound is decided, within ten minutes by default.
+
+    Ends with 0 (all bounds are met), 1 (a bound is missed), 3 (undecided: the output gives the starts and the time that
+    would decide), or 4 (nothing was measured).
     """
     from coldstart.cli._extras import can_report  # noqa: PLC0415  --help need not pay for it
     from coldstart.cli._view import open_view  # noqa: PLC0415
     from coldstart.plan.levels import parse_levels  # noqa: PLC0415
     from coldstart.plan.schedule import new_seed  # noqa: PLC0415
+    from coldstart.runner.selftesting import conduct  # noqa: PLC0415
     from coldstart.runner.truth import open_workbench  # noqa: PLC0415
-
-    if not can_report():
-        raise MissingExtraError("a selftest", "report")
-    names = parse_levels("runtime", runtimes)
-    delays_ns = _delays(delays)
-    seed = new_seed() if seed is None else seed
-    started_at = datetime.now(UTC)
-    with closing(open_view()) as view:
-        with open_workbench(names, source, view.say) as place:
-            trials, interrupted = _run(place, names, delays_ns, runs, seed, view)
-            path = _store(place, trials, results, started_at, delays_ns, runs, seed)
-        view.say(f"stored in {path}")
-    _conclude(trials, as_json=as_json)
-    if interrupted:
-        raise click.exceptions.Exit(EXIT_INTERRUPTED)
-
-
-def _run(
-    place: TruthPlace, names: tuple[str, ...], delays_ns: tuple[int, ...], runs: int, seed: int, view: View
-) -> tuple[tuple[TruthTrial, ...], bool]:
-    from coldstart.truth.plan import arms, blocks  # noqa: PLC0415  --help need not pay for it
+    from coldstart.truth.plan import arms, blocks  # noqa: PLC0415
     from coldstart.truth.workbench import run_blocks  # noqa: PLC0415
 
-    chosen = arms(names, delays_ns)
-    total, begun_ns = len(chosen) * runs, time.monotonic_ns()
-    view.say(f"{len(chosen)} arms, {runs} starts of each, seed {seed}")
-    trials: list[TruthTrial] = []
-    try:
-        for trial in run_blocks(place.workbench, blocks(chosen, runs, seed)):
-            trials.append(trial)
-            if len(trials) % len(chosen) == 0:
-                left_ns = (time.monotonic_ns() - begun_ns) // len(trials) * (total - len(trials))
-                failed = sum(one.failure is not None for one in trials)
-                view.say(f"[{len(trials)}/{total}] {failed} failed, {left_ns // 1_000_000_000} s left")
-    except KeyboardInterrupt:
-        return tuple(trials), True
-    return tuple(trials), False
+    begun_ns = time.monotonic_ns()
+    if not can_report():
+        raise MissingExtraError("a selftest", "report")
+    full = asked["full"]
+    names = parse_levels("runtime", asked["runtimes"])
+    delays = asked["delays"] or (_FULL_DELAYS if full else _DELAYS)
+    delays_ns = _delays(delays)
+    runs = asked["runs"] or (_FULL_RUNS if full else _RUNS)
+    allowed = asked["budget"] or (None if full else _BUDGET)
+    deadline_ns = None if allowed is None else begun_ns + parse_duration_ns(allowed)
+    seed = new_seed() if asked["seed"] is None else asked["seed"]
+    chosen, started_at = arms(names, delays_ns), datetime.now(UTC)
+    with closing(open_view()) as view:
+        with open_workbench(names, asked["source"], view.say) as place:
+            set_up_ns = time.monotonic_ns() - begun_ns
+            view.say(f"{len(chosen)} starts per block, {runs} blocks at most, seed {seed}")
+            trials = run_blocks(place.workbench, blocks(chosen, runs, seed))
+            conducted = conduct(trials, chosen, runs, deadline_ns=deadline_ns, tell=view.say)
+            path = _store(place, conducted, asked["results"], started_at, delays_ns, runs, seed)
+        view.say(f"stored in {path}")
+    again = ["--runtime", asked["runtimes"], "--delays", delays]
+    again += [] if asked["source"] == "auto" else ["--source", asked["source"]]
+    code = _conclude(conducted, len(chosen), set_up_ns, again, as_json=asked["as_json"])
+    if code != EXIT_OK:
+        raise click.exceptions.Exit(code)
 
 
 def _store(
     place: TruthPlace,
-    trials: tuple[TruthTrial, ...],
+    conducted: Conducted,
     results: Path,
     started_at: datetime,
     delays_ns: tuple[int, ...],
@@ -117,7 +133,9 @@ def _store(
         host=place.host,
         engine=place.engine,
         runtimes=place.runtimes,
-        trials=trials,
+        trials=conducted.trials,
+        looks=conducted.looks,
+        planned_looks=conducted.planned_looks,
     )
     name = f"selftest/{new_run_id('selftest', started_at)}.json"
     path = results / name
@@ -127,92 +145,84 @@ def _store(
     return path
 
 
-def _conclude(trials: tuple[TruthTrial, ...], *, as_json: bool) -> None:
+def _conclude(conducted: Conducted, block: int, set_up_ns: int, again: Sequence[str], *, as_json: bool) -> int:
+    """Print what was found; the exit code."""
+    from coldstart.analyse.recovery import State  # noqa: PLC0415  --help need not pay for it
+    from coldstart.report.recovery import to_decide  # noqa: PLC0415
+
+    trials = conducted.trials
+    if not any(trial.failure is None for trial in trials):
+        if conducted.interrupted:
+            return EXIT_INTERRUPTED
+        why = trials[-1].failure if trials else "the time was up before the first start. Give it more with --budget"
+        raise NothingMeasuredError(f"nothing was measured: {why}")
+    recovery = conducted.judged()
+    more = to_decide(recovery, block=block, measured_ns=conducted.measured_ns, set_up_ns=set_up_ns, arguments=again)
+    if as_json:
+        click.echo(_as_json(recovery, more))
+    else:
+        _print(recovery, more)
+    if conducted.interrupted:
+        return EXIT_INTERRUPTED
+    return {State.MET: EXIT_OK, State.MISSED: EXIT_REGRESSION, State.UNDECIDED: EXIT_INCONCLUSIVE}[recovery.state]
+
+
+def _as_json(recovery: Recovery, more: ToDecide | None) -> str:
     import msgspec  # noqa: PLC0415  --help need not pay for it
 
-    from coldstart.analyse.recovery import judge  # noqa: PLC0415
-
-    if not any(trial.failure is None for trial in trials):
-        why = trials[-1].failure if trials else "interrupted before the first start"
-        raise NothingMeasuredError(f"nothing was measured: {why}")
-    recovery = judge(trials)
-    if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(recovery), indent=2).decode())
-    else:
-        _print(recovery)
-    if not recovery.passed:
-        raise click.exceptions.Exit(EXIT_REGRESSION)
+    told: dict[str, Any] = {"state": recovery.state, "to_decide": more, **msgspec.structs.asdict(recovery)}
+    return msgspec.json.format(msgspec.json.encode(told), indent=2).decode()
 
 
-def _print(recovery: Recovery) -> None:
-    click.echo(f"source {recovery.source}; intervals at 95 %, those of the first table together")
-    header = ("runtime", "phase", "injected", "n", "contained", "boundary median", "p95", "beyond the injected", "")
-    rows = [header]
-    for arm in recovery.arms:
-        excess = arm.excess
-        interval = (
-            "—"
-            if excess is None or excess.lower is None or excess.upper is None
-            else f"{_signed(excess.value)} ({_signed(excess.lower)} to {_signed(excess.upper)})"
-        )
-        rows.append(
-            (
-                arm.runtime,
-                str(arm.point),
-                format_ns(arm.delay_ns),
-                str(arm.n),
-                f"{arm.contained}/{arm.n}",
-                format_ns(arm.boundary_median_ns),
-                format_ns(arm.boundary_p95_ns),
-                interval,
-                "ok" if arm.passed else "MISSED",
-            )
-        )
-    _table(rows)
-    click.echo()
-    _table(
-        [
-            ("runtime", "phase", "ns found for each ns injected", ""),
-            *(
-                (
-                    s.runtime,
-                    str(s.point),
-                    f"{s.slope.value:.4f} ({s.slope.lower:.4f} to {s.slope.upper:.4f})",
-                    "ok" if s.passed else "MISSED",
-                )
-                for s in recovery.slopes
-            ),
-        ]
+def _print(recovery: Recovery, more: ToDecide | None) -> None:
+    from coldstart.analyse.recovery import State  # noqa: PLC0415  --help need not pay for it
+    from coldstart.report.recovery import HEADER, claim_text, summary_rows  # noqa: PLC0415
+
+    cost = "not measured" if recovery.process_ns is None else format_ns(recovery.process_ns)
+    click.echo(
+        f"source {recovery.source}; {' and '.join(recovery.runtimes)} together; {recovery.starts} starts, "
+        f"{len(recovery.failures)} of them failed; what starting a process costs here: {cost}"
     )
-    click.echo()
-    leaks = Counter((leak.runtime, leak.passed) for leak in recovery.leaks)
-    for runtime in dict.fromkeys(leak.runtime for leak in recovery.leaks):
-        good, bad = leaks[runtime, True], leaks[runtime, False]
-        few = sum(leak.shift.lower is None for leak in recovery.leaks if leak.runtime == runtime)
-        undecided = f"; {few} had too few starts for an interval" if few else ""
-        click.echo(f"{runtime}: other phases stayed within the bound in {good} of {good + bad} pairs{undecided}")
-    for leak in recovery.leaks:
-        if not leak.passed and leak.shift.lower is not None:
-            click.echo(
-                f"  {leak.runtime}: a delay in {leak.point} moved {leak.phase} by {_signed(leak.shift.value)} "
-                f"({_signed(leak.shift.lower)} to {_signed(leak.shift.upper)}), bound ±{format_ns(leak.bound_ns)}"
-            )
+    _table(
+        [("delay in", *HEADER), *((str(row.point), *row.cells, row.state.upper()) for row in summary_rows(recovery))]
+    )
+    for state in (State.MISSED, State.UNDECIDED):
+        claims = recovery.of(state)
+        for claim in claims[:_SHOWN]:
+            click.echo(f"{state}: {claim_text(claim)}")
+        if len(claims) > _SHOWN:
+            click.echo(f"{state}: {len(claims) - _SHOWN} more; --json shows all")
     if recovery.unattributed_median is not None:
         click.echo(f"under no observed leaf: {recovery.unattributed_median:.2%} of end-to-end in the median start")
     for failure in recovery.failures[:5]:
         click.echo(f"failed: {failure}")
+    click.echo(_verdict(recovery, more))
+
+
+def _verdict(recovery: Recovery, more: ToDecide | None) -> str:
+    from coldstart.analyse.recovery import State  # noqa: PLC0415  --help need not pay for it
+
+    total, missed = len(recovery.claims), len(recovery.of(State.MISSED))
+    undecided = len(recovery.of(State.UNDECIDED))
+    if recovery.state is State.MET:
+        return f"met: all {total} bounds"
+    lines = [f"missed: {missed} of {total} bounds"] if missed else []
+    if undecided:
+        lines.append(f"undecided: {undecided} of {total} bounds, for their intervals are too wide")
+    if undecided and more is not None:
+        minutes = max(1, round(more.seconds / 60))
+        lines.append(f"about {more.starts} starts would decide, {minutes} min at this pace: {more.command}")
+    elif undecided:
+        lines.append(
+            "how many starts would decide cannot be estimated from so few, or from figures so near their bounds"
+        )
+    return "\n".join(lines)
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         click.echo("  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)).rstrip())
-
-
-def _signed(value_ns: float | None) -> str:
-    if value_ns is None:
-        return "—"
-    return ("-" if value_ns < 0 else "+") + format_ns(abs(value_ns))
 
 
 def _delays(text: str) -> tuple[int, ...]:

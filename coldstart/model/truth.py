@@ -45,7 +45,8 @@ class TruthTrial(msgspec.Struct, frozen=True, kw_only=True):
     """One start of an arm: what was injected, the span it was to be found in, every phase's length in ns.
 
     ``lengths_ns`` maps each phase that was seen to the union of its spans; ``span_start_ns`` and ``span_end_ns`` are of
-    the arm's own phase. A trial that did not come about has a ``failure`` instead.
+    the arm's own phase. A trial that did not come about has a ``failure`` instead. ``process_ns`` is what starting a
+    process cost just before it, ``None`` where that was not measured (before 0.2).
     """
 
     block: int
@@ -58,10 +59,15 @@ class TruthTrial(msgspec.Struct, frozen=True, kw_only=True):
     lengths_ns: dict[str, int] = {}
     phases: Phases | None = None
     failure: str | None = None
+    process_ns: int | None = None
 
 
 class TruthRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A selftest as stored: everything that was observed, and on what."""
+    """A selftest as stored: everything that was observed, and on what.
+
+    ``looks`` are how many trials there were whenever the bounds were judged, of ``planned_looks`` at most; none is one
+    look at the end (before 0.2).
+    """
 
     schema_version: int
     coldstart_version: str
@@ -73,3 +79,5 @@ class TruthRecord(msgspec.Struct, frozen=True, kw_only=True):
     engine: EngineFacts
     runtimes: tuple[RuntimeFacts, ...]
     trials: tuple[TruthTrial, ...]
+    looks: tuple[int, ...] = ()
+    planned_looks: int = 1

@@ -24,6 +24,7 @@ from coldstart.testbed.config import Medium, Testbed, TestbedConfig
 from coldstart.testbed.hold import hold
 from coldstart.testbed.host import host_facts
 from coldstart.truth.injectors import SETTLE_NS, VARIANT, WORKLOAD, Toolbox, binary_of
+from coldstart.truth.process_cost import ProcessCost
 from coldstart.truth.proxy import DelayProxy
 from coldstart.truth.workbench import Workbench
 
@@ -77,6 +78,8 @@ def open_workbench(runtimes: tuple[str, ...], source: str, progress: Progress) -
         if Capability.LAYER_LOG not in place.engine.capabilities:
             raise InvalidEnvironmentError("the engine's log cannot be read, so there is no download to recover.")
         toolbox.install(binary)
+        cost = ProcessCost(toolbox.folder / "cost")
+        cost.install(binary)
         host, _, _ = testbed.registry_address.rpartition(":")
         proxy = DelayProxy(f"{host}:{_PROXY_PORT}", testbed.registry_address, SETTLE_NS)
         stack.enter_context(proxy.serving(testbed.registry_netns))
@@ -101,7 +104,7 @@ def open_workbench(runtimes: tuple[str, ...], source: str, progress: Progress) -
             timeout_ns=_TIMEOUT_NS,
         )
         yield TruthPlace(
-            workbench=Workbench(bench=bench, toolbox=toolbox, proxy=proxy),
+            workbench=Workbench(bench=bench, toolbox=toolbox, proxy=proxy, cost=cost),
             host=host_facts(place.storage),
             engine=place.engine.facts(),
             runtimes=tuple(facts for facts in place.engine.runtimes() if facts.name in runtimes),

@@ -15,6 +15,7 @@ from coldstart.model.sample import Outcome, Phase, Sample, Span
 from coldstart.model.timeline import best_spans, covered_ns, phases_of
 from coldstart.model.truth import Arm, TruthTrial
 from coldstart.truth.injectors import Toolbox, wrapper_name
+from coldstart.truth.process_cost import ProcessCost
 from coldstart.truth.proxy import DelayProxy
 
 MAX_ATTEMPTS = 3
@@ -27,12 +28,14 @@ class Workbench:
     bench: Bench
     toolbox: Toolbox
     proxy: DelayProxy
+    cost: ProcessCost
 
     def run(self, arm: Arm, block: int, position: int) -> TruthTrial:
         """One start of the arm; again, a few times, where the machine was not quiet or the image not cold."""
         (subject,) = self.bench.subjects.values()
         (layer,) = subject.image.layers
         sample: Sample | None = None
+        process_ns = self.cost.measure_ns()
         for attempt in range(MAX_ATTEMPTS):
             self.toolbox.tell(arm)
             self.proxy.tell(layer.digest or "", arm.delay_ns if arm.point is Phase.DOWNLOAD else 0)
@@ -56,7 +59,10 @@ class Workbench:
             return TruthTrial(
                 block=block, position=position, arm=arm, source=sample.source, stamps=stamps, failure=reason
             )
-        return _kept(sample, TruthTrial(block=block, position=position, arm=arm, source=sample.source, stamps=stamps))
+        trial = TruthTrial(
+            block=block, position=position, arm=arm, source=sample.source, stamps=stamps, process_ns=process_ns
+        )
+        return _kept(sample, trial)
 
 
 def run_blocks(workbench: Workbench, blocks: Iterable[tuple[Arm, ...]]) -> Iterator[TruthTrial]:

@@ -41,7 +41,7 @@ def selftest(testbed_config: TestbedConfig, tmp_path_factory: pytest.TempPathFac
     before = host_snapshot.take()
     done = coldstart(ROOT, "selftest", "-n", "1", "--delays", "50ms", "--results", str(results), "--json")
     lifecycle.down(ROOT, lambda _: None)
-    assert done.returncode == 1, done.stderr  # undecided is failed
+    assert done.returncode == 3, done.stderr  # one start decides nothing
     (stored,) = (results / "selftest").glob("*.json")
     return {
         "recovery": json.loads(done.stdout),
@@ -53,10 +53,26 @@ def selftest(testbed_config: TestbedConfig, tmp_path_factory: pytest.TempPathFac
 def test_every_span_contains_the_delay_injected_into_it(selftest: dict[str, object]) -> None:
     recovery = selftest["recovery"]
     assert isinstance(recovery, dict)
-    arms = {(arm["runtime"], arm["point"]): arm for arm in recovery["arms"]}
-    assert set(arms) == {(runtime, str(point)) for runtime in ("runc", "crun") for point in POINTS}
-    seen = {name: (arm["n"], arm["contained"]) for name, arm in arms.items() if arm["n"]}
-    assert set(seen.values()) == {(1, 1)}, recovery["failures"]
+    contained = {claim["point"]: claim for claim in recovery["claims"] if claim["kind"] == "contained"}
+    assert set(contained) == {str(point) for point in POINTS}
+    assert {claim["state"] for claim in contained.values()} == {"met"}, recovery["failures"]
+    assert all(1 <= claim["estimate"]["n"] <= 2 for claim in contained.values())  # one by each runtime
+
+
+def test_one_start_is_undecided_and_says_what_would_decide(selftest: dict[str, object]) -> None:
+    recovery = selftest["recovery"]
+    assert isinstance(recovery, dict)
+    assert recovery["state"] == "undecided"
+    assert recovery["to_decide"]["starts"] > 20
+    assert "--delays 50ms --runs" in recovery["to_decide"]["command"]
+
+
+def test_what_starting_a_process_costs_is_stored_with_each_start(selftest: dict[str, object]) -> None:
+    record = selftest["record"]
+    assert isinstance(record, dict)
+    costs = [trial["process_ns"] for trial in record["trials"] if not trial["failure"]]
+    assert costs
+    assert all(50_000 < cost < 1_000_000_000 for cost in costs)
 
 
 def test_every_injector_stamped_what_it_was_told(selftest: dict[str, object]) -> None:
@@ -76,7 +92,7 @@ def test_a_control_start_is_told_nothing_and_stamps_nothing(selftest: dict[str, 
     record = selftest["record"]
     assert isinstance(record, dict)
     controls = [trial for trial in record["trials"] if trial["arm"]["point"] is None]
-    assert [len(trial["stamps"]) for trial in controls] == [0, 0]  # one of each runtime
+    assert [len(trial["stamps"]) for trial in controls] == [0] * 8  # four of each runtime
 
 
 def test_a_selftest_leaves_the_host_as_it_was(selftest: dict[str, object]) -> None:

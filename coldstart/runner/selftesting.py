@@ -1,0 +1,99 @@
+"""A selftest as it goes: blocks of starts until every bound is decided, the time is up, or all blocks are done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from coldstart.analyse.recovery import Recovery, State, judge
+from coldstart.model.truth import Arm, TruthTrial
+
+FIRST_LOOK = 10
+"""After so many blocks the bounds are judged for the first time, then after each doubling, and at the end."""
+
+_WORTH_A_LOOK = 1.5  # a look that is soon followed by the last one costs more than it can save
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conducted:
+    """What was measured, when it was looked at, and why it ended."""
+
+    trials: tuple[TruthTrial, ...]
+    looks: tuple[int, ...]
+    planned_looks: int
+    measured_ns: int
+    interrupted: bool = False
+
+    def judged(self) -> Recovery:
+        """By the rule of `coldstart.analyse.recovery`, all looks together."""
+        return judge(self.trials, self.looks, self.planned_looks)
+
+
+def look_blocks(runs: int) -> tuple[int, ...]:
+    """After which blocks the bounds are judged: the last is always one."""
+    looks, look = [], FIRST_LOOK
+    while look * _WORTH_A_LOOK <= runs:
+        looks.append(look)
+        look *= 2
+    return (*looks, runs)
+
+
+def conduct(
+    trials: Iterable[TruthTrial],
+    arms: Sequence[Arm],
+    runs: int,
+    *,
+    deadline_ns: int | None,
+    tell: Callable[[str], None],
+    now_ns: Callable[[], int] = time.monotonic_ns,
+) -> Conducted:
+    """Take trials until all is decided, ``deadline_ns`` has passed, or there are no more.
+
+    The deadline counts as a look, in place of the next one planned. A selftest in whose first block nothing started
+    ends there.
+    """
+    planned, begun_ns = look_blocks(runs), now_ns()
+    done: list[TruthTrial] = []
+    looks: list[int] = []
+    interrupted = False
+    try:
+        for trial in trials:
+            done.append(trial)
+            late = deadline_ns is not None and now_ns() >= deadline_ns
+            if len(done) % len(arms) and not late:
+                continue
+            blocks = len(done) // len(arms)
+            tell(_progress(done, len(arms) * runs, now_ns() - begun_ns, deadline_ns, now_ns()))
+            if not any(one.failure is None for one in done):
+                break
+            if late or blocks in planned:
+                looks.append(len(done))
+                found = judge(done, looks, len(planned))
+                undecided = len(found.of(State.UNDECIDED))
+                tell(f"look {len(looks)} of {len(planned)}: {_counted(found)}")
+                if late or not undecided:
+                    break
+    except KeyboardInterrupt:
+        interrupted = True
+    if done and (not looks or looks[-1] != len(done)) and len(looks) < len(planned):
+        looks.append(len(done))
+    return Conducted(
+        trials=tuple(done[: looks[-1]] if looks else done),
+        looks=tuple(looks),
+        planned_looks=len(planned),
+        measured_ns=now_ns() - begun_ns,
+        interrupted=interrupted,
+    )
+
+
+def _counted(found: Recovery) -> str:
+    return ", ".join(f"{len(found.of(state))} {state}" for state in State)
+
+
+def _progress(done: Sequence[TruthTrial], total: int, used_ns: int, deadline_ns: int | None, now_ns: int) -> str:
+    failed = sum(one.failure is not None for one in done)
+    left_ns = used_ns // len(done) * (total - len(done))
+    if deadline_ns is not None:
+        left_ns = max(0, min(left_ns, deadline_ns - now_ns))
+    return f"[{len(done)}/{total}] {failed} failed, at most {left_ns // 1_000_000_000} s left"
