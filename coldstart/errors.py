@@ -62,12 +62,13 @@ class InputFileError(UsageError):
 class UnknownNameError(UsageError):
     """A name that is not among the known ones; the message names the nearest and lists them all."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], where: str = "") -> None:
+    def __init__(self, kind: str, name: str, known: Iterable[str], where: str = "", remedy: str = "") -> None:
         names = sorted(str(one) for one in known)  # an enum member would be shown by its repr
         nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
         hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
         listed = f" Known: {', '.join(names)}." if names else " None is known here."
-        super().__init__(f"{where + ': ' if where else ''}unknown {kind} {name!r}{hint}{listed}")
+        what = f"{where + ': ' if where else ''}unknown {kind} {name!r}{hint}{listed}"
+        super().__init__(what + (f" {remedy}" if remedy else ""))
 
 
 class CorruptRunError(InputFileError):

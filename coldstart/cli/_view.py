@@ -56,12 +56,19 @@ class Tally:
         self.outcomes: Counter[Outcome] = Counter()
         self._begin_ns = time.monotonic_ns()
         self._begun_with = done
+        self._warnings: set[str] = set()
 
     def note(self, sample: Sample) -> None:
         """Count a sample; one that will be tried again is no progress."""
         self.outcomes[sample.outcome] += 1
         if not sample.outcome.is_requeued or sample.trial.attempt + 1 >= MAX_ATTEMPTS:
             self.done += 1
+
+    def fresh_warnings(self, sample: Sample) -> tuple[str, ...]:
+        """Sentences for what the engine warned of, each once in a run."""
+        fresh = [warning for warning in sample.warnings if warning not in self._warnings]
+        self._warnings.update(fresh)
+        return tuple(f"the engine warns: {warning}" for warning in fresh)
 
     @property
     def left_ns(self) -> int | None:
@@ -105,6 +112,8 @@ class PlainView:
     def ended(self, sample: Sample) -> None:
         """The sample, and how far the run is."""
         self._tally.note(sample)
+        for warning in self._tally.fresh_warnings(sample):
+            self.say(warning)
         width = len(str(self._tally.total))
         left = self._tally.left_ns
         remaining = "" if left is None or not left else f"  [{format_left(left)} left]"
@@ -163,6 +172,8 @@ class LiveView:
     def ended(self, sample: Sample) -> None:
         """Move the bar; a failure also leaves a line."""
         self._tally.note(sample)
+        for warning in self._tally.fresh_warnings(sample):
+            self.say(warning)
         if sample.outcome is not Outcome.OK:
             self.say(f"{sample.trial.cell.key}: {describe(sample)}")
         phases = phases_of(sample)

@@ -129,6 +129,8 @@ def _start_once(experiment: Experiment, said: dict[str, Any], say: Callable[[str
     ):
         trial = block_of(prepared.experiment, prepared.cells, 0, 0)
         *_, sample = measure(prepared.bench("trace"), [trial])
+        for warning in sample.warnings:
+            say(f"the engine warns: {warning}")
     if sample.outcome is not Outcome.OK:
         raise NothingMeasuredError(f"the start did not succeed: {sample.outcome}: {sample.reason}")
     return sample

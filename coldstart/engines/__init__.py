@@ -10,7 +10,9 @@ from coldstart import discovery
 if TYPE_CHECKING:
     from coldstart.engines.base import Engine, EngineAddress
 
-_SUPPORT = frozenset({"daemons", "http", "netns", "progress", "runtimes", "wire"})  # modules here that are no engines
+_SUPPORT = frozenset(  # modules here that are not engines
+    {"daemons", "http", "netns", "progress", "reach", "runtimes", "wire"}
+)
 
 
 def names() -> tuple[str, ...]:

@@ -30,6 +30,7 @@ class Capability(StrEnum):
     PRIVATE = "private"  # ours alone: any image on it may be removed
     STARTED_AT_EXEC = "started_at_exec"  # State.StartedAt is set once the runtime has started the container
     CONTAINER_ADDRESS = "container_address"  # containers can be reached at their own address from here
+    SAME_MACHINE = "same_machine"  # its containers run on this machine, under this kernel: paths and devices are ours
 
 
 class Timed(NamedTuple, Generic[T]):
@@ -134,7 +135,10 @@ class Engine(Protocol):
         """Timed: pull by digest; the progress lines as they were read."""
 
     def create(self, spec: ContainerSpec) -> Timed[str]:
-        """Timed: create, with our label; the container's ID."""
+        """Timed: create, with our label; the container's ID. What the engine warns of is kept for `take_warnings`."""
+
+    def take_warnings(self) -> tuple[str, ...]:
+        """What it warned of when containers were created since this was last asked, such as a limit it discards."""
 
     def start(self, container_id: str) -> Timed[None]:
         """Timed: start."""
@@ -169,6 +173,12 @@ class Engine(Protocol):
         Raises:
             EngineError: the container has no address (network ``none``).
         """
+
+    def obstacle_to_asking(self, network: Network) -> str | None:
+        """Why no network probe can reach containers of that network mode from here; ``None`` if it can."""
+
+    def host_endpoint(self, port: int) -> tuple[Path | None, tuple[str, int]] | None:
+        """As `endpoint`, of any container with network ``host``; ``None`` where only the container itself tells."""
 
     def daemons(self) -> tuple[int, ...]:
         """Process numbers of the daemons whose descendants do the engine's work; none where they cannot be told."""

@@ -27,6 +27,7 @@ from coldstart.engines.base import (
 from coldstart.engines.daemons import daemon_pids
 from coldstart.engines.http import Connection, Response
 from coldstart.engines.progress import layer_events, pull_error
+from coldstart.engines.reach import Reach, container_netns, reach
 from coldstart.engines.runtimes import runtime_facts
 from coldstart.engines.wire import (
     CONTAINER_LABEL,
@@ -47,6 +48,7 @@ NAME = "docker"
 
 _SHIM_RUNTIMES = ("io.containerd.",)  # registered by dockerd for itself; aliases of runc, no runtimes of their own
 _EXEC_POLL_S = 0.001
+_INSTEAD = "Use a log, exec or healthcheck probe, which go through the engine."
 _STARTED_AT_EXEC = (1, 45)  # Docker 26's API, the newest seen to set State.StartedAt after the start
 _LABEL_FILTER = quote(f'{{"label":["{CONTAINER_LABEL}={OWNER}"]}}')
 
@@ -82,6 +84,8 @@ class DockerEngine:
         self._version: dict[str, Any] = version
         self._prefix = f"/v{version['ApiVersion']}"
         self._info: dict[str, Any] = self._get("/info")
+        self._reach = self._reached()
+        self._warnings: list[str] = []
         self._pulled: set[str] = set()  # IDs of images that only we brought here
         self._named: set[str] = set()  # references that we gave to images that were here
         root = Path(self._info.get("DockerRootDir") or "/nonexistent")
@@ -177,7 +181,15 @@ class DockerEngine:
         """Timed: create, labelled as ours."""
         answer = self._connection.request("POST", f"{self._prefix}/containers/create", create_body(spec))
         _check(answer, f"create of a container from {spec.image.reference}")
-        return Timed(answer.start_ns, answer.end_ns, str(answer.json()["Id"]))
+        created = answer.json()
+        self._warnings += created.get("Warnings") or ()
+        return Timed(answer.start_ns, answer.end_ns, str(created["Id"]))
+
+    def take_warnings(self) -> tuple[str, ...]:
+        """In the engine's words, each once."""
+        found = tuple(dict.fromkeys(self._warnings))
+        self._warnings.clear()
+        return found
 
     def start(self, container_id: str) -> Timed[None]:
         """Timed: start."""
@@ -261,17 +273,37 @@ class DockerEngine:
     def endpoint(self, container_id: str, port: int) -> tuple[Path | None, tuple[str, int]]:
         """The container's own address; never a published port, which docker-proxy answers before the app does."""
         inspected = self._get(f"/containers/{container_id}/json")
-        if (inspected.get("HostConfig") or {}).get("NetworkMode") == Network.HOST:
-            return self._address.netns, (self._host(), port)
-        if Capability.CONTAINER_ADDRESS not in self.capabilities:
-            raise EngineError(
-                f"containers of {self._address.url} cannot be reached at their own address from here. Use "
-                "--network host, or a log or exit probe."
-            )
-        address = container_state(inspected).address
-        if address is None:
+        is_on_host = (inspected.get("HostConfig") or {}).get("NetworkMode") == Network.HOST
+        if obstacle := self.obstacle_to_asking(Network.HOST if is_on_host else Network.BRIDGE):
+            raise EngineError(obstacle)
+        state = container_state(inspected)
+        netns = self._reach.netns
+        if self._reach.by_container:
+            netns = container_netns(container_id, state.pid)
+            if netns is None and state.running:
+                raise EngineError(
+                    f"containers of {self._address.url} are not on this machine as far as can be seen: their addresses "
+                    f"may be somebody else's here. {_INSTEAD}"
+                )
+        if is_on_host:
+            return netns, (self._host(), port)
+        if state.address is None:
             raise EngineError("the container has no network address; use a log or exit probe with --network none.")
-        return self._address.netns, (address, port)
+        return netns, (state.address, port)
+
+    def obstacle_to_asking(self, network: Network) -> str | None:
+        """A host's address is enough for network ``host`` where the engine is reached over a network itself."""
+        if network is Network.NONE or (network is Network.HOST and not self._is_socket()):
+            return None
+        if self._reach.obstacle is None:
+            return None
+        return f"containers of {self._address.url} cannot be asked from here: {self._reach.obstacle}. {_INSTEAD}"
+
+    def host_endpoint(self, port: int) -> tuple[Path | None, tuple[str, int]] | None:
+        """Loopback of the engine's network namespace, or the machine that DOCKER_HOST names."""
+        if self._reach.by_container or self.obstacle_to_asking(Network.HOST) is not None:
+            return None
+        return self._reach.netns, (self._host(), port)
 
     def daemons(self) -> tuple[int, ...]:
         """Dockerd, and the containerd it started or was told to use."""
@@ -305,18 +337,30 @@ class DockerEngine:
             found.add(Capability.PRIVATE)
         if self._address.log is not None and os.access(self._address.log, os.R_OK):
             found.add(Capability.LAYER_LOG)
-        if self._is_local():
+        if self._reach.obstacle is None:
             found.add(Capability.CONTAINER_ADDRESS)
+        if self._is_local():
+            found.add(Capability.SAME_MACHINE)
             layers = self.data_root / "overlay2" if self.data_root is not None else None
             if self._info.get("Driver") == "overlay2" and layers is not None and os.access(layers, os.R_OK | os.X_OK):
                 found.add(Capability.LAYER_PATHS)
         return frozenset(found)
 
-    def _is_local(self) -> bool:
+    def _reached(self) -> Reach:
+        if self._address.netns is not None:
+            return Reach(netns=self._address.netns)
+        if not self._is_socket():
+            return Reach(obstacle="they have addresses of another machine", is_here=False)
+        return reach(Path(urlsplit(self._address.url).path), self._info.get("KernelVersion"))
+
+    def _is_socket(self) -> bool:
         return self._address.url.startswith("unix:")
 
+    def _is_local(self) -> bool:
+        return self._reach.is_here
+
     def _host(self) -> str:
-        return "127.0.0.1" if self._is_local() else urlsplit(self._address.url).hostname or "localhost"
+        return "127.0.0.1" if self._is_socket() else urlsplit(self._address.url).hostname or "localhost"
 
     def _decompressor(self) -> str | None:
         if not self._is_local():

@@ -30,7 +30,7 @@ from coldstart.engines.base import (
 )
 from coldstart.errors import EngineError
 from coldstart.model.cell import Network
-from coldstart.model.image import Image, Layer, Provenance
+from coldstart.model.image import Healthcheck, Image, Layer, Provenance
 from coldstart.model.run import EngineFacts, RuntimeFacts
 
 NAME = "fake"
@@ -106,6 +106,7 @@ def image(workload: str, variant: str) -> Image:
             for index in range(2)
         ),
         provenance=(Provenance(what="made up", source="the fake engine"),),
+        healthcheck=Healthcheck(is_set=variant in _IMAGES_CHECKED, interval_ns=1_000_000),
     )
 
 
@@ -143,6 +144,7 @@ class FakeEngine:
             Capability.PRIVATE,
             Capability.LAYER_LOG,
             Capability.CONTAINER_ADDRESS,
+            Capability.SAME_MACHINE,
             Capability.STARTED_AT_EXEC,
         }
     )
@@ -228,6 +230,10 @@ class FakeEngine:
         container_id = f"{next(self._ids):064x}"
         self._containers[container_id] = _Container(spec)
         return Timed(start_ns, time.monotonic_ns(), container_id)
+
+    def take_warnings(self) -> tuple[str, ...]:
+        """It has no kernel that could discard a limit."""
+        return ()
 
     def start(self, container_id: str) -> Timed[None]:
         """Timed: its app listens after a while, unless its variant misbehaves."""
@@ -321,6 +327,14 @@ class FakeEngine:
         if container.spec.network is Network.NONE:
             raise EngineError("the container has no network address; use a log or exit probe with --network none.")
         return None, ("127.0.0.1", container.server.getsockname()[1] if container.server else port)
+
+    def obstacle_to_asking(self, network: Network) -> str | None:  # noqa: ARG002  the protocol's
+        """None: its sockets are this process's."""
+        return None
+
+    def host_endpoint(self, port: int) -> tuple[Path | None, tuple[str, int]] | None:  # noqa: ARG002  the protocol's
+        """None: its containers listen on ports of their own choosing."""
+        return None
 
     def daemons(self) -> tuple[int, ...]:
         """Nobody works for it."""

@@ -33,7 +33,7 @@ from coldstart.images import platforms, processes, remote
 from coldstart.images.host import ImageHost, engine_client, platform_of
 from coldstart.images.layers import GZIP_MAGIC
 from coldstart.images.recipe import Progress
-from coldstart.images.registry import Registry
+from coldstart.images.registry import Registry, healthcheck_of
 from coldstart.images.upstream import platform_options
 from coldstart.images.workspace import work_folder
 from coldstart.model.image import Image, Layer, Provenance
@@ -222,6 +222,7 @@ def _from_engine(client: docker.APIClient, reference: str, progress: Progress) -
             for diff_id in (found.get("RootFS") or {}).get("Layers") or ()
         ),
         provenance=(Provenance(what=reference, source=pinned or "this engine"),),
+        healthcheck=healthcheck_of(found.get("Config") or {}),
     )
 
 

@@ -20,7 +20,7 @@ from coldstart.engines.netns import tcp_socket
 from coldstart.errors import ImageBuildError, RegistryUnreachableError
 from coldstart.images import platforms
 from coldstart.images.layers import LayerCounts, count
-from coldstart.model.image import Image, Layer, Provenance
+from coldstart.model.image import Healthcheck, Image, Layer, Provenance
 
 _TIMEOUT_S = 60
 _INDEXES = (
@@ -28,6 +28,8 @@ _INDEXES = (
     "application/vnd.docker.distribution.manifest.list.v2+json",
 )
 _MANIFESTS = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
+
+_HEALTH_TIMES = (("interval", "Interval"), ("start_period", "StartPeriod"), ("start_interval", "StartInterval"))
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +42,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     def is_index(self) -> bool:
         """Whether it lists manifests of several platforms."""
         return "manifests" in self.content
+
+
+def healthcheck_of(config: dict[str, Any]) -> Healthcheck:
+    """What an image's own configuration says of its HEALTHCHECK; ``NONE`` is Docker's word for one taken away."""
+    check = config.get("Healthcheck") or {}
+    times = {f"{key}_ns": int(check.get(name) or 0) for key, name in _HEALTH_TIMES}
+    return Healthcheck(is_set=(check.get("Test") or ["NONE"])[0] not in {"NONE", ""}, **times)
 
 
 class Registry:
@@ -108,6 +117,7 @@ class Registry:
                 for described, diff_id in zip(manifest.content["layers"], config["rootfs"]["diff_ids"], strict=True)
             ),
             provenance=provenance,
+            healthcheck=healthcheck_of(config.get("config") or {}),
         )
 
     def blob(self, repository: str, digest: str) -> bytes:

@@ -23,9 +23,10 @@ from coldstart.measure.assemble import (
 from coldstart.measure.bench import Bench, Subject
 from coldstart.measure.cold import ColdKeeper, doubt
 from coldstart.measure.failure import TrialFailure
-from coldstart.model.cell import Cell, Side, Tier, Trial
+from coldstart.model.cell import Cell, Network, Side, Tier, Trial
 from coldstart.model.sample import ColdProof, Conditions, Harness, Outcome, Sample
 from coldstart.probes.base import NotReady, Probe, Ready, last_line, options_with
+from coldstart.probes.tcp import is_served
 from coldstart.trace.base import Observation, TrialWindow
 from coldstart.units import format_ns
 
@@ -141,6 +142,7 @@ class _TrialRun:
             busy = f": {wait.disturbance}" if wait.disturbance else ""
             raise TrialFailure(Outcome.NOT_QUIET, f"no quiet window within {wait.waited_ns / 1e9:.0f} s{busy}")
         self._confirm()
+        self._check_host_port()
 
     def _confirm(self) -> None:
         assert self._proof is not None
@@ -171,6 +173,7 @@ class _TrialRun:
             state = self._state(started.create.value)
             clock_after = read_clock()
             self._clock_step_ns = clock_step_ns(clock_before, clock_after)
+            self._check_answer(state, started.create.value)
             window = TrialWindow(
                 image=self._subject.image,
                 clock=between(clock_before, clock_after),
@@ -185,6 +188,25 @@ class _TrialRun:
             self._collect_ns = teardown_begin_ns - begin_ns
         self._teardown_ns = time.monotonic_ns() - teardown_begin_ns
         return self._collected(sample, started, observations, window)
+
+    def _check_host_port(self) -> None:
+        """With network ``host`` whatever listens at the port would be taken for the app."""
+        port = self._subject.port
+        if self._cell.network is not Network.HOST or port is None:
+            return
+        endpoint = self._bench.engine.host_endpoint(port)
+        if endpoint is not None and is_served(*endpoint):
+            raise TrialFailure(
+                Outcome.START_FAILED,
+                f"port {port} of the host is served already, by something else than this container",
+            )
+
+    def _check_answer(self, state: ContainerState, container_id: str) -> None:
+        """An answer over the network is the container's only while it runs."""
+        if self._subject.port is None or state.running:
+            return
+        tail = self._bench.engine.output_tail(container_id)
+        raise _exited(state, tail, "when something had answered at its port")
 
     def _timed(self, stack: contextlib.ExitStack) -> _Started:
         probe = stack.enter_context(contextlib.closing(self._subject.new_probe()))
@@ -270,6 +292,7 @@ class _TrialRun:
     def _judged(self, sample: Sample) -> Sample:
         host = self._bench.engine.facts().platform if sample.outcome is not Outcome.OK else None
         image = self._subject.image
+        warnings = tuple(dict.fromkeys(self._bench.engine.take_warnings()))
         foreign = host is not None and not host.startswith(_base_platform(image.platform))
         outcome, reason = sample.outcome, sample.reason
         if foreign and outcome in {Outcome.CREATE_FAILED, Outcome.START_FAILED, Outcome.EXITED}:
@@ -283,6 +306,7 @@ class _TrialRun:
             reason=reason,
             proof=self._proof,
             conditions=self._conditions,
+            warnings=warnings,
             harness=msgspec.structs.replace(
                 sample.harness,
                 prepare_ns=self._prepare_ns,
@@ -319,15 +343,16 @@ def _container(engine: Engine, spec: ContainerSpec) -> Iterator[Timed[str]]:
 
 
 def _unready(found: NotReady, state: ContainerState, output_tail: str) -> TrialFailure:
-    tail = output_tail or None
     if not state.running:
-        reason = f"it exited with code {state.exit_code} before it was ready"
-        written = last_line(output_tail)
-        if written:
-            reason += f"; its last line: {written}"
-        return TrialFailure(Outcome.EXITED, reason, exit_code=state.exit_code, output_tail=tail)
+        return _exited(state, output_tail, "before it was ready")
     after = f", after {found.attempts} attempts" if found.attempts else ""
-    return TrialFailure(Outcome.NEVER_READY, f"{found.reason}{after}", output_tail=tail)
+    return TrialFailure(Outcome.NEVER_READY, f"{found.reason}{after}", output_tail=output_tail or None)
+
+
+def _exited(state: ContainerState, output_tail: str, when: str) -> TrialFailure:
+    written = last_line(output_tail)
+    reason = f"it exited with code {state.exit_code} {when}" + (f"; its last line: {written}" if written else "")
+    return TrialFailure(Outcome.EXITED, reason, exit_code=state.exit_code, output_tail=output_tail or None)
 
 
 def _why(observations: list[Observation], source: str, best: str) -> str | None:

@@ -33,11 +33,21 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     packages: tuple[str, ...] = ()
 
 
+class Healthcheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """When an image's HEALTHCHECK is run; 0 is Docker's default. ``is_set`` is false where the image has none."""
+
+    is_set: bool = True
+    interval_ns: int = 0
+    start_period_ns: int = 0
+    start_interval_ns: int = 0
+
+
 class Image(msgspec.Struct, frozen=True, kw_only=True):
     """A digest-pinned image of one platform.
 
     ``reference`` is what the engine pulls (``HOST:PORT/name@sha256:…``, or a local image's name); ``digest`` the
-    manifest's, ``None`` for an image that was never in a registry; ``image_id`` the configuration's digest.
+    manifest's, ``None`` for an image that was never in a registry; ``image_id`` the configuration's digest;
+    ``healthcheck`` is ``None`` where the configuration was never seen.
     """
 
     workload: str
@@ -49,6 +59,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     config_bytes: int | None = None
     layers: tuple[Layer, ...] = ()
     provenance: tuple[Provenance, ...] = ()
+    healthcheck: Healthcheck | None = None
 
     @property
     def can_be_pulled(self) -> bool:

@@ -193,6 +193,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``bytes_received``, ``layers_unpacked`` and the like were counted in this trial, and are ``None`` where nobody
     counted: the sizes of the image itself are in the manifest. ``uses`` is what processes took; ``output_tail`` is kept
     of trials that failed. ``sentinel`` was read before the first trial of a block, in a quiet window of its own.
+    ``warnings`` are the engine's own, of containers created for the trial.
     """
 
     run_id: str
@@ -216,3 +217,4 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     exit_code: int | None = None
     output_tail: str | None = None
     sentinel: SentinelReading | None = None
+    warnings: tuple[str, ...] = ()

@@ -11,6 +11,7 @@ from coldstart import discovery
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from coldstart.model.image import Image
     from coldstart.model.probe import ProbeSpec
     from coldstart.probes.base import Probe
 
@@ -18,6 +19,16 @@ if TYPE_CHECKING:
 def names() -> tuple[str, ...]:
     """The kinds that can be asked for."""
     return tuple(sorted(discovery.discover(sys.modules[__name__])))
+
+
+def obstacle(spec: ProbeSpec, image: Image, timeout_ns: int, api_version: str | None) -> str | None:
+    """Why no start of the image can become ready by this probe in time; ``None`` where nothing is known against it.
+
+    A probe's module may have a function of this name and shape, without the spec.
+    """
+    plug_in = discovery.load(sys.modules[__name__], "readiness probe", spec.kind)
+    found = getattr(plug_in, "obstacle", None)
+    return None if found is None else found(image, timeout_ns, api_version)
 
 
 def factory(spec: ProbeSpec) -> Callable[[], Probe]:

@@ -12,10 +12,16 @@ import time
 
 from coldstart.engines.base import ContainerState, Engine, Health
 from coldstart.errors import UsageError
+from coldstart.model.image import Healthcheck, Image
 from coldstart.model.probe import ProbeSpec
 from coldstart.probes.base import NotReady, Ready, last_line
+from coldstart.units import NS_PER_S, format_ns
 
 _POLL_NS = 10_000_000  # an inspect costs dockerd 0.25 ms of a core; checks are tens of ms apart at best
+_DEFAULT_INTERVAL_NS = 30 * NS_PER_S
+_DEFAULT_START_INTERVAL_NS = 5 * NS_PER_S
+_START_INTERVAL_SINCE = (1, 44)  # Docker 25
+_FOR_THE_CHECK_S = 30  # beside the wait for it
 _NO_CHECK = (
     "healthcheck: the image has no HEALTHCHECK, so the engine never calls it healthy. Build one in, such as "
     "HEALTHCHECK --interval=100ms CMD /check, or use an exec:COMMAND probe."
@@ -31,6 +37,36 @@ def make(spec: ProbeSpec) -> HealthcheckProbe:
     if spec.argument:
         raise UsageError(f"--ready {spec}: healthcheck takes no argument; the image's HEALTHCHECK says what is run.")
     return HealthcheckProbe()
+
+
+def obstacle(image: Image, timeout_ns: int, api_version: str | None) -> str | None:
+    """See `coldstart.probes.obstacle`."""
+    check = image.healthcheck
+    if check is None:
+        return None
+    if not check.is_set:
+        return _NO_CHECK.removeprefix("healthcheck: ")
+    first_ns = first_check_ns(check, api_version)
+    if first_ns < timeout_ns:
+        return None
+    return (
+        f"its HEALTHCHECK is first run {format_ns(first_ns)} after the start, by its interval, and a start may take "
+        f"{format_ns(timeout_ns)} (--timeout): none could become ready. Give --timeout "
+        f"{first_ns // NS_PER_S + _FOR_THE_CHECK_S}s, build the image with HEALTHCHECK --interval=100ms, or use an "
+        "exec:COMMAND probe."
+    )
+
+
+def first_check_ns(check: Healthcheck, api_version: str | None) -> int:
+    """When after the start Docker runs the check first: moby, daemon/health.go, `monitor`."""
+    knows_start_interval = api_version is not None and _numbers(api_version) >= _START_INTERVAL_SINCE
+    if check.start_period_ns and knows_start_interval:
+        return check.start_interval_ns or _DEFAULT_START_INTERVAL_NS
+    return check.interval_ns or _DEFAULT_INTERVAL_NS
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
 class HealthcheckProbe:

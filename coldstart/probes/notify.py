@@ -53,7 +53,7 @@ class NotifyProbe:
             EngineError: the engine is on another machine.
             InvalidEnvironmentError: no socket can be made here.
         """
-        if Capability.CONTAINER_ADDRESS not in engine.capabilities:
+        if Capability.SAME_MACHINE not in engine.capabilities:
             raise EngineError(
                 "notify: an engine elsewhere cannot give its containers a socket of this machine. "
                 "Use a log, exec or healthcheck probe."

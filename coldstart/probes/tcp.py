@@ -28,6 +28,35 @@ def make(spec: ProbeSpec) -> TcpProbe:
     return TcpProbe(spec)
 
 
+def is_served(netns: Path | None, address: tuple[str, int]) -> bool:
+    """Whether something accepts connections there."""
+    try:
+        connection, code = _connected(netns, address)
+    except OSError:
+        return False
+    connection.close()
+    return code == 0
+
+
+def _connected(netns: Path | None, address: tuple[str, int]) -> tuple[socket.socket, int]:
+    """A fresh socket, and the error that connecting it ended with, 0 for none.
+
+    Raises:
+        OSError: no such network namespace any more, or no such host.
+    """
+    connection = tcp_socket(netns)
+    try:
+        connection.setblocking(False)
+        code = connection.connect_ex(address)
+        if code == errno.EINPROGRESS:
+            _, writable, _ = select.select((), (connection,), (), _CONNECT_S)
+            code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if writable else errno.ETIMEDOUT
+    except BaseException:
+        connection.close()
+        raise
+    return connection, code
+
+
 class TcpProbe:
     """Polls a connection; subclasses say what to do on it."""
 
@@ -37,7 +66,7 @@ class TcpProbe:
         self._port = spec.port
 
     def arm(self, engine: Engine, container_id: str) -> None:
-        """Nothing listens before the start."""
+        """Nothing listens before the start; with network ``host`` that is seen to before the container is created."""
 
     def wait(self, engine: Engine, container_id: str, deadline_ns: int) -> Ready | NotReady:
         """Poll the container's address; a failure names what it listens on instead."""
@@ -58,12 +87,11 @@ class TcpProbe:
 
     def attempt(self, netns: Path | None, address: tuple[str, int]) -> str | None:
         """Connect once; ``None`` on success, else what was seen."""
-        with tcp_socket(netns) as connection:
-            connection.setblocking(False)
-            code = connection.connect_ex(address)
-            if code == errno.EINPROGRESS:
-                _, writable, _ = select.select((), (connection,), (), _CONNECT_S)
-                code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if writable else errno.ETIMEDOUT
+        try:
+            connection, code = _connected(netns, address)
+        except OSError as error:  # the container's network went with its process
+            return f"{self._spec}: {error.strerror or error}"
+        with connection:
             if code != 0:
                 return f"{self._spec}: {os.strerror(code)}"
             return self.converse(connection.detach())

@@ -14,19 +14,21 @@ import msgspec
 from coldstart import __version__, engines, probes
 from coldstart.engines import fake
 from coldstart.engines.base import Capability
-from coldstart.errors import InvalidEnvironmentError, UsageError
+from coldstart.errors import InvalidEnvironmentError
 from coldstart.images.bases import BaseSource
 from coldstart.images.build import ensure_images
 from coldstart.images.catalogue import Workload, with_own
 from coldstart.images.intake import take_in
 from coldstart.measure.bench import Bench, Subject
 from coldstart.measure.cold import unprovable
-from coldstart.model.cell import Cell, Network, Tier
+from coldstart.model.cell import Cell, Tier
 from coldstart.model.experiment import Experiment
 from coldstart.model.image import Image
 from coldstart.model.run import SCHEMA_VERSION, RegistryFacts, RunManifest
 from coldstart.plan.overrides import with_image
 from coldstart.plan.schedule import cells, check_levels, missing_variants
+from coldstart.runner.checks import check_health, check_probes, check_runtimes, specs_of
+from coldstart.runner.mounts import check_mounts
 from coldstart.runner.place import Place
 from coldstart.runner.sources import AUTO, Chosen, choose
 from coldstart.testbed.config import LOCAL_LINK
@@ -119,23 +121,28 @@ def prepare(
     Raises:
         UnknownNameError: a level that is not there, with the nearest name.
         InputFileError: a workload of one's own that cannot be read, or is called as one of the catalogue.
-        UsageError: a probe that cannot reach a container without a network.
-        InvalidEnvironmentError: a tier, or every tier, that cannot be proved here, or no such source.
+        UsageError: a probe that no start could satisfy, or a volume that is not there for the engine.
+        InvalidEnvironmentError: a tier, or every tier, that cannot be proved here, no such source, or containers that
+            cannot be reached.
         ImageBuildError, EngineUnreachableError, RegistryUnreachableError, StorageError: no images.
     """
     workloads = with_own(experiment.folders)
     variants = {name: workload.variants for name, workload in workloads.items()}
+    check_runtimes(experiment, place.engine)
     check_levels(
         experiment,
         runtimes=[facts.name for facts in place.engine.runtimes()],
         engines=engines.names(),
         workloads=variants,
     )
-    _check_probes(experiment, workloads)
+    check_probes(experiment, specs_of(experiment, workloads), place.engine, progress)
+    check_mounts(experiment.options, place.engine)
     experiment = msgspec.structs.replace(experiment, missing=missing_variants(experiment, variants))
     for note in _left_out(experiment):
         progress(note)
     experiment, images = _images(place, experiment, workloads, progress, bases, platform)
+    ready = {image.workload: experiment.ready or workloads[image.workload].ready for image in images.values()}
+    check_health(images, ready, experiment.timeout_ns, place.engine)
     experiment = _provable(place, experiment, images, progress, required=required_tiers)
     if experiment.egress and Capability.PRIVATE not in place.engine.capabilities:
         progress("--egress changes nothing here: containers have the network that your own engine gives them")
@@ -183,17 +190,6 @@ def differences(begun: RunManifest, now: RunManifest) -> tuple[str, ...]:
 def command_line() -> tuple[str, ...]:
     """The command as typed, without the folder our executable happens to lie in."""
     return ("coldstart", *sys.argv[1:])
-
-
-def _check_probes(experiment: Experiment, workloads: dict[str, Workload]) -> None:
-    specs = [experiment.ready] if experiment.ready else [workloads[name].ready for name in experiment.workload]
-    for spec in specs:
-        probes.factory(spec)
-        if Network.NONE in experiment.network and spec.port is not None:
-            raise UsageError(
-                f"--ready {spec} needs a network, and with network none a container has none: "
-                "use a log or exit probe, or network bridge or host."
-            )
 
 
 def _left_out(experiment: Experiment) -> tuple[str, ...]:

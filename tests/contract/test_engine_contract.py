@@ -149,6 +149,18 @@ def test_no_container_is_created_of_an_absent_image(engine: Engine, contender: C
         engine.create(contender.spec(contender.server))
 
 
+def test_what_it_warned_of_is_told_once(engine: Engine, contender: Contender, server: Image) -> None:
+    engine.create(contender.spec(server))
+    assert all(isinstance(warning, str) for warning in engine.take_warnings())
+    assert engine.take_warnings() == ()
+
+
+def test_its_containers_can_be_asked_or_the_reason_is_told(engine: Engine) -> None:
+    for network in (Network.BRIDGE, Network.HOST):
+        obstacle = engine.obstacle_to_asking(network)
+        assert (obstacle is None) is (Capability.CONTAINER_ADDRESS in engine.capabilities)
+
+
 def test_an_unknown_runtime_is_an_engine_error_that_names_it(
     engine: Engine, contender: Contender, server: Image
 ) -> None:

@@ -242,8 +242,8 @@ def test_what_is_said_replaces_the_experiments_own(
     ("said", "field", "value"),
     [
         (("-e", "A=b", "-e", "C="), "env", ("A=b", "C=")),
-        (("-v", "/data:/data:ro"), "volumes", ("/data:/data:ro",)),
-        (("--device", "/dev/gpiomem"), "devices", ("/dev/gpiomem",)),
+        (("-v", "/usr:/data:ro"), "volumes", ("/usr:/data:ro",)),
+        (("--device", "/dev/null"), "devices", ("/dev/null",)),
         (("--memory", "64m"), "memory_bytes", 64 * 1024 * 1024),
         (("--cpus", "0.5"), "cpus", 0.5),
         (("--cpuset-cpus", "0-1"), "cpuset_cpus", "0-1"),

@@ -238,3 +238,13 @@ def test_a_trial_spoilt_for_the_last_time_is_done() -> None:
     tally = Tally(2, 0)
     tally.note(make_sample(make_trial(attempt=2), outcome=Outcome.NOT_QUIET))
     assert tally.done == 1
+
+
+@pytest.mark.parametrize("kind", [PlainView, LiveView])
+def test_what_the_engine_warns_of_is_shown_once(
+    kind: type[PlainView | LiveView], capsys: pytest.CaptureFixture[str]
+) -> None:
+    view = kind()
+    for _ in range(2):
+        view.ended(make_sample(warnings=("Limitation discarded.",)))
+    assert capsys.readouterr().err.count("the engine warns: Limitation discarded.") == 1

@@ -29,6 +29,9 @@ class FakeDaemon:
         self.inspections: list[dict[str, Any]] = []
         self.output = b""
         self.api_version = "1.41"
+        self.kernel: str | None = None
+        self.warnings: list[str] | None = []
+        self.containers: dict[str, dict[str, Any]] = {}
 
     @property
     def changes(self) -> list[str]:
@@ -47,7 +50,8 @@ class FakeDaemon:
                 return 200, {"Version": "20.10.24", "ApiVersion": self.api_version, "Os": "linux", "Arch": "amd64"}
             case ["info"]:
                 runtimes = {"runc": {"path": "runc"}, "io.containerd.runc.v2": {"path": "runc"}}
-                return 200, {"Driver": "overlay2", "Runtimes": runtimes}
+                kernel = {} if self.kernel is None else {"KernelVersion": self.kernel}
+                return 200, {"Driver": "overlay2", "Runtimes": runtimes, **kernel}
             case ["containers" | "exec", *words]:
                 return self._execute(words)
             case ["images", *words]:
@@ -56,6 +60,10 @@ class FakeDaemon:
 
     def _execute(self, words: list[str]) -> tuple[int, object]:
         match words:
+            case ["create"]:
+                return 201, {"Id": "made", "Warnings": self.warnings}
+            case [name, "json"] if name in self.containers:
+                return 200, self.containers[name]
             case ["running", "exec"]:
                 return 201, {"Id": "e"}
             case ["e", "start"]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from coldstart.engines.base import Capability, EngineAddress
+from coldstart.engines.base import Capability, ContainerSpec, EngineAddress
 from coldstart.engines.docker import DockerEngine, connect
 from coldstart.engines.wire import LABEL, OWNER
 from coldstart.errors import EngineError
+from coldstart.model.cell import Network
 from coldstart.model.image import Image
 from tests.unit.engines.fake_daemon import FakeDaemon, inspected
 from tests.unit.factories import layer_digest, make_image
@@ -179,3 +181,70 @@ def test_a_command_is_waited_for_until_its_exit_code_is_known(daemon: FakeDaemon
 def test_no_command_runs_in_a_container_that_does_not(engine: DockerEngine) -> None:
     with pytest.raises(EngineError, match="exec: Container other is not running"):
         engine.execute("other", ("true",))
+
+
+# --- containers ---
+
+
+def container(*, running: bool = True, pid: int = 0, network: str = "bridge") -> dict[str, Any]:
+    """What an inspection of a container says."""
+    state = {"Running": running, "Pid": pid, "StartedAt": "", "FinishedAt": "", "ExitCode": 0}
+    networks = {"bridge": {"IPAddress": "172.17.0.2" if running else ""}}
+    return {"State": state, "NetworkSettings": {"Networks": networks}, "HostConfig": {"NetworkMode": network}}
+
+
+@pytest.mark.parametrize("warnings", [[], None, ["Limitation discarded.", "Limitation discarded."]])
+def test_what_docker_warns_of_when_it_creates_is_told_once(
+    daemon: FakeDaemon, engine: DockerEngine, theirs: Image, warnings: list[str] | None
+) -> None:
+    daemon.warnings = warnings
+    engine.create(ContainerSpec(image=theirs, runtime="runc", network=Network.BRIDGE))
+    assert (engine.take_warnings(), engine.take_warnings()) == (tuple(dict.fromkeys(warnings or ())), ())
+
+
+def test_a_docker_under_another_kernel_has_none_of_our_folders_and_addresses(daemon: FakeDaemon) -> None:
+    daemon.kernel, daemon.containers["box"] = "6.6.12-linuxkit", container()
+    with closing(connect(EngineAddress(url=daemon.url, where="user"))) as engine:
+        assert not {Capability.CONTAINER_ADDRESS, Capability.SAME_MACHINE} & engine.capabilities
+        assert engine.data_root is None
+        assert engine.host_endpoint(80) is None
+        with pytest.raises(EngineError, match=r"another kernel .* Use a log, exec or healthcheck probe"):
+            engine.endpoint("box", 80)
+
+
+def test_a_daemon_that_is_not_seen_has_its_containers_prove_where_they_are(
+    daemon: FakeDaemon, engine: DockerEngine
+) -> None:
+    """The daemon here is this process, which is not called dockerd; process 1 is not the container's."""
+    if Capability.CONTAINER_ADDRESS not in engine.capabilities:
+        pytest.skip("needs root: others may enter no container's network")
+    daemon.containers["c0ffee" * 10] = container(pid=1)
+    with pytest.raises(EngineError, match=r"their addresses may be somebody else's here\. Use a log"):
+        engine.endpoint("c0ffee" * 10, 80)
+    assert engine.host_endpoint(80) is None
+
+
+def test_an_engine_over_a_network_is_asked_at_its_hosts_address_with_network_host_only(daemon: FakeDaemon) -> None:
+    daemon.containers |= {"box": container(network="host"), "other": container()}
+    with closing(connect(EngineAddress(url=daemon.url, where="user"))) as engine:
+        engine._address = EngineAddress(url="tcp://198.51.100.7:2375", where="user")
+        engine._reach = engine._reached()
+        assert engine.endpoint("box", 80) == (None, ("198.51.100.7", 80))
+        assert engine.host_endpoint(80) == (None, ("198.51.100.7", 80))
+        with pytest.raises(EngineError, match="they have addresses of another machine"):
+            engine.endpoint("other", 80)
+
+
+def test_the_testbeds_containers_are_asked_in_its_namespace(daemon: FakeDaemon, tmp_path: Path) -> None:
+    daemon.containers["box"] = container()
+    address = EngineAddress(url=daemon.url, where="testbed", private=True, netns=tmp_path)
+    with closing(connect(address)) as engine:
+        assert engine.endpoint("box", 80) == (tmp_path, ("172.17.0.2", 80))
+        assert engine.host_endpoint(80) == (tmp_path, ("127.0.0.1", 80))
+
+
+def test_a_container_that_has_ended_has_no_address(daemon: FakeDaemon, tmp_path: Path) -> None:
+    daemon.containers["box"] = container(running=False)
+    address = EngineAddress(url=daemon.url, where="testbed", netns=tmp_path)
+    with closing(connect(address)) as engine, pytest.raises(EngineError, match="no network address"):
+        engine.endpoint("box", 80)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
+from typing import Any
 
 import pytest
 
 from coldstart.errors import ImageBuildError, RegistryUnreachableError
-from coldstart.images.registry import Registry
-from coldstart.model.image import Image
+from coldstart.images.registry import Registry, healthcheck_of
+from coldstart.model.image import Healthcheck, Image
 from tests.unit.images.fake_registry import FakeRegistry
 
 
@@ -113,3 +114,20 @@ def test_a_blob_the_manifest_names_and_nobody_has_is_told(registry_server: FakeR
     registry_server.blobs.clear()
     with pytest.raises(RegistryUnreachableError, match="answers 404"):
         _read(registry_server)
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({}, Healthcheck(is_set=False)),
+        ({"Healthcheck": None}, Healthcheck(is_set=False)),
+        ({"Healthcheck": {"Test": ["NONE"]}}, Healthcheck(is_set=False)),
+        ({"Healthcheck": {"Test": ["CMD", "x"]}}, Healthcheck()),
+        (
+            {"Healthcheck": {"Test": ["CMD", "x"], "Interval": 5, "StartPeriod": 6, "StartInterval": 7}},
+            Healthcheck(interval_ns=5, start_period_ns=6, start_interval_ns=7),
+        ),
+    ],
+)
+def test_an_images_healthcheck_is_read_of_its_configuration(config: dict[str, Any], expected: Healthcheck) -> None:
+    assert healthcheck_of(config) == expected

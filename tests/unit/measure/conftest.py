@@ -132,11 +132,14 @@ class Bed:
 
     def bench(self, **fields: Any) -> Bench:
         """The bench."""
-        new_probe = probes.factory(ProbeSpec.parse(self.ready))
+        spec = ProbeSpec.parse(self.ready)
+        new_probe = probes.factory(spec)
         defaults: dict[str, Any] = {
             "run_id": "run",
             "engine": self.engine,
-            "subjects": {key: Subject(image=image, new_probe=new_probe) for key, image in self.images.items()},
+            "subjects": {
+                key: Subject(image=image, new_probe=new_probe, port=spec.port) for key, image in self.images.items()
+            },
             "sources": (EngineApi(self.engine.capabilities), EngineLog(self.engine)),
             "surroundings": self.machine,
             "blobs": self.registry,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from coldstart.engines.base import Capability, ContainerSpec, Engine, Timed
+from coldstart.engines.base import Capability, ContainerSpec, ContainerState, Engine, Timed
 from coldstart.engines.fake import FakeEngine
 from coldstart.errors import EngineError, EngineUnreachableError
 from coldstart.measure.cold import doubt
@@ -449,3 +450,64 @@ def test_a_container_that_wrote_blank_lines_only_has_exited_and_has_no_last_line
     sample = run(bed, bed.cell(variant="exits"))
     assert (sample.outcome, sample.output_tail) == (Outcome.EXITED, "\n \n")
     assert sample.reason == "it exited with code 3 before it was ready"
+
+
+class Shared(FakeEngine):
+    """An engine with network ``host``, on a machine where somebody may serve the port."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(delays=QUICK)
+        self.port = port
+
+    def host_endpoint(self, port: int) -> tuple[Path | None, tuple[str, int]] | None:  # noqa: ARG002  the test's own
+        return None, ("127.0.0.1", self.port)
+
+
+@pytest.mark.parametrize(("network", "outcome"), [(Network.HOST, Outcome.START_FAILED), (Network.BRIDGE, Outcome.OK)])
+def test_with_network_host_a_port_that_somebody_serves_is_no_readiness(
+    bed: Bed, network: Network, outcome: Outcome
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        bed.engine = Shared(server.getsockname()[1])
+        sample = run(bed, bed.cell(network=network))
+    assert sample.outcome is outcome
+    assert outcome is Outcome.OK or "port 8080 of the host is served already" in (sample.reason or "")
+
+
+def test_with_network_host_a_port_that_nobody_serves_is_the_apps(bed: Bed) -> None:
+    bed.engine = Shared(1)
+    assert run(bed, bed.cell(network=Network.HOST)).outcome is Outcome.OK
+
+
+class Short(FakeEngine):
+    """An engine whose containers have ended when one looks, though something answered."""
+
+    def state(self, container_id: str) -> ContainerState:
+        found = super().state(container_id)
+        return msgspec.structs.replace(found, running=False, exit_code=98)
+
+
+def test_an_answer_is_not_a_containers_that_has_ended(bed: Bed) -> None:
+    bed.engine = Short(delays=QUICK)
+    sample = run(bed, bed.cell())
+    assert (sample.outcome, sample.exit_code) == (Outcome.EXITED, 98)
+    assert (sample.reason or "").startswith("it exited with code 98 when something had answered at its port")
+
+
+def test_a_job_may_have_ended_when_it_is_ready(bed: Bed) -> None:
+    bed.engine = Short(delays=QUICK)
+    bed.ready = "log:listening"
+    assert run(bed, bed.cell()).outcome is Outcome.OK
+
+
+class Lax(FakeEngine):
+    """An engine that discards a limit."""
+
+    def take_warnings(self) -> tuple[str, ...]:
+        return ("Limitation discarded.", "Limitation discarded.")
+
+
+@pytest.mark.parametrize("variant", ["alpine", "exits"])
+def test_what_the_engine_warned_of_is_kept_with_the_sample(bed: Bed, variant: str) -> None:
+    bed.engine = Lax(delays=QUICK)
+    assert run(bed, bed.cell(variant=variant)).warnings == ("Limitation discarded.",)

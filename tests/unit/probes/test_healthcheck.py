@@ -9,7 +9,9 @@ import pytest
 
 from coldstart.engines.base import ContainerState, Health
 from coldstart.engines.fake import Delays, FakeEngine
+from coldstart.model.image import Healthcheck
 from coldstart.probes.base import NotReady, Ready
+from coldstart.probes.healthcheck import first_check_ns
 from tests.unit.probes.test_probes import SECOND_NS, started, wait
 
 
@@ -113,3 +115,22 @@ def test_a_container_that_ended_is_not_waited_for() -> None:
 def test_the_fake_engines_images_are_healthy_by_their_variant(variant: str, kind: type) -> None:
     engine = FakeEngine()
     assert isinstance(wait("healthcheck", engine, started(engine, variant=variant)), kind)
+
+
+@pytest.mark.parametrize(
+    ("check", "api_version", "first_s"),
+    [
+        (Healthcheck(), "1.51", 30),
+        (Healthcheck(interval_ns=2 * SECOND_NS), "1.51", 2),
+        (Healthcheck(start_period_ns=1), "1.44", 5),
+        (Healthcheck(start_period_ns=1, start_interval_ns=SECOND_NS), "1.44", 1),
+        (Healthcheck(start_period_ns=1, start_interval_ns=SECOND_NS), "1.43", 30),
+        (Healthcheck(start_interval_ns=SECOND_NS, interval_ns=3 * SECOND_NS), "1.51", 3),
+        (Healthcheck(start_period_ns=1), None, 30),
+    ],
+)
+def test_the_first_check_comes_when_dockers_monitor_runs_it(
+    check: Healthcheck, api_version: str | None, first_s: int
+) -> None:
+    """A start period shortens the first interval since Docker 25."""
+    assert first_check_ns(check, api_version) == first_s * SECOND_NS

@@ -143,7 +143,7 @@ def test_a_probe_that_was_never_armed_leaves_nothing_either(engine: FakeEngine, 
 
 
 def test_an_engine_elsewhere_is_refused(engine: FakeEngine, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "capabilities", engine.capabilities - {Capability.CONTAINER_ADDRESS})
+    monkeypatch.setattr(engine, "capabilities", engine.capabilities - {Capability.SAME_MACHINE})
     with pytest.raises(EngineError, match="Use a log, exec or healthcheck probe"):
         NotifyProbe().options(engine)
     assert list(place.iterdir()) == []

@@ -22,6 +22,7 @@ from coldstart.model.options import ContainerOptions
 from coldstart.model.probe import ProbeSpec
 from coldstart.probes._listeners import described, listeners, listening_ports
 from coldstart.probes.base import NotReady, Ready, last_line
+from coldstart.probes.tcp import is_served
 from tests.unit.factories import make_image
 
 SECOND_NS = 1_000_000_000
@@ -165,6 +166,26 @@ def test_https_on_a_plain_port_says_that_there_is_no_tls(answering: Callable[...
 
 def test_tcp_is_ready_when_the_connection_is_accepted(answering: Callable[..., int]) -> None:
     assert isinstance(wait("tcp:80", Door(answering())), Ready)
+
+
+class Gone(FakeEngine):
+    """An engine whose container's network namespace went with it."""
+
+    def endpoint(self, container_id: str, port: int) -> tuple[Path | None, tuple[str, int]]:  # noqa: ARG002
+        return Path("/nonexistent/ns/net"), ("127.0.0.1", port)
+
+
+def test_a_network_that_is_gone_is_what_was_seen() -> None:
+    engine = Gone()
+    found = wait("tcp:80", engine, started(engine), within_ns=SECOND_NS // 50)
+    assert isinstance(found, NotReady)
+    assert found.reason == "tcp:80: No such file or directory"
+
+
+def test_whether_a_port_is_served_is_asked_by_connecting(answering: Callable[..., int]) -> None:
+    assert is_served(None, ("127.0.0.1", answering(None)))
+    assert not is_served(None, ("127.0.0.1", 1))
+    assert not is_served(Path("/nonexistent"), ("127.0.0.1", 1))
 
 
 def test_a_refused_connection_is_tried_until_the_deadline() -> None:
