@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self
 import msgspec
 
 from coldstart.errors import TestbedError, UsageError
+from coldstart.opening import open_regular, read_regular
 
 DEFAULT_ROOT = Path("/var/lib/coldstart")
 DEFAULT_CACHE = Path("/var/cache/coldstart")
@@ -211,10 +212,13 @@ class Testbed(msgspec.Struct, frozen=True, kw_only=True):
         return f"unix://{self.docker_socket}"
 
 
-def write_record(path: Path, record: object) -> None:
+def write_record(path: Path, record: object, mode: int = 0o644) -> None:
     """Replace ``path`` by ``record`` as JSON; a reader, or a crash, sees the old or the new one."""
     fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text(encode_record(record) + "\n")
+    descriptor = open_regular(fresh, os.O_WRONLY | os.O_CREAT, mode)
+    os.ftruncate(descriptor, 0)  # of a writer that was killed
+    with open(descriptor, "w") as file:  # noqa: PTH123  a descriptor
+        file.write(encode_record(record) + "\n")
     fresh.replace(path)
 
 
@@ -230,7 +234,7 @@ def load_testbed(layout: Layout) -> Testbed | None:
         TestbedError: the record cannot be read.
     """
     try:
-        return msgspec.json.decode(layout.state.read_bytes(), type=Testbed, dec_hook=decode_path)
+        return msgspec.json.decode(read_regular(layout.state), type=Testbed, dec_hook=decode_path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except msgspec.MsgspecError as error:

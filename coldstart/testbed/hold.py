@@ -18,6 +18,8 @@ import msgspec
 
 from coldstart.engines.daemons import listener_pid
 from coldstart.errors import TestbedError, TestbedHeldError
+from coldstart.opening import open_regular
+from coldstart.testbed import marker
 from coldstart.testbed.config import Layout
 from coldstart.units import NS_PER_MS, NS_PER_S
 
@@ -93,9 +95,9 @@ def hold_engine(url: str) -> Iterator[None]:
 
 
 def holder_of(root: Path) -> Holder | None:
-    """Who holds the testbed now; ``None`` if nobody does."""
+    """Who holds the testbed now; ``None`` if nobody does, or if this user may not know."""
     try:
-        descriptor = os.open(Layout.of(root).hold, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = open_regular(Layout.of(root).hold, os.O_RDONLY)
     except OSError:
         return None
     try:
@@ -132,17 +134,21 @@ def _lock(descriptor: int) -> None:
 
 
 def _open(path: Path) -> int:
+    marker.check_private(path.parent)
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        # For its owner only: who can open a file can lock it, and keep everybody else from measuring.
+        descriptor = open_regular(path, os.O_RDWR | os.O_CREAT, 0o600)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise TestbedError(f"no testbed in {path.parent}. Start one: coldstart testbed up") from error
     except PermissionError as error:
         raise TestbedError(f"{path}: permission denied. Run as root (sudo).") from error
+    os.fchmod(descriptor, 0o600)  # of an older version
+    return descriptor
 
 
 def _is_current(descriptor: int, path: Path) -> bool:
     try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
     except OSError:
         return False
 

@@ -102,6 +102,7 @@ def down(root: Path, progress: Progress) -> bool:
     """
     layout = Layout.of(root)
     _require_root()
+    marker.check_private(layout.root)
     marker.check_claimable(layout.root, layout.id)
     if marker.read_claim(layout.root) is None:
         found = repair.clear(layout, None)
@@ -119,7 +120,9 @@ def find(root: Path) -> Testbed | None:
     Raises:
         TestbedError: its record cannot be read.
     """
-    testbed = load_testbed(Layout.of(root))
+    layout = Layout.of(root)
+    marker.check_private(layout.root)
+    testbed = load_testbed(layout)
     if testbed is None or not all(processes.is_alive(ref) for ref in testbed.processes):
         return None
     return testbed
@@ -154,7 +157,7 @@ def _build(layout: Layout, config: TestbedConfig, found: dict[str, Path], path: 
     address = config.registry or REGISTRY_ADDRESS
     progress("making network namespaces")
     layout.run.mkdir(mode=0o700)
-    layout.log.mkdir()
+    layout.log.mkdir(mode=0o755)
     layout.engine_netns.parent.mkdir()
     namespaces.create(layout, layout.engine_netns)
     if external:
@@ -212,7 +215,7 @@ def _renewed_claim(layout: Layout, config: TestbedConfig, progress: Progress) ->
         progress("removed what an earlier run left")
     marker.empty(layout.root, kept=frozenset({marker.MARKER, layout.hold.name}))
     given = cgroups.controllers(mounts.read())
-    claim = marker.Claim(id=layout.id, made=old.made, data_root=config.data_root, controllers=given)
+    claim = marker.Claim(id=layout.id, made=old.made, mode=old.mode, data_root=config.data_root, controllers=given)
     marker.write(layout.root, claim)
     if config.data_root is not None:
         marker.claim_folder(config.data_root, layout.id)
@@ -247,7 +250,10 @@ def _check_same(config: TestbedConfig, running: Testbed) -> None:
 
 @contextmanager
 def _changing(layout: Layout) -> Iterator[None]:
-    """One ``up`` or ``down`` at a time; the lock is the root folder itself, so it leaves no trace."""
+    """One ``up`` or ``down`` at a time; the lock is the root folder itself, so it leaves no trace.
+
+    A claimed folder can be opened by its owner only (`marker.FOLDER_MODE`), so nobody else can lock it.
+    """
     deadline_ns = time.monotonic_ns() + _LOCK_TIMEOUT_NS
     descriptor = _open_folder(layout.root)
     try:

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import stat
 from pathlib import Path
 
 import msgspec
 
 from coldstart.errors import TestbedError
+from coldstart.opening import read_regular
 from coldstart.testbed import mounts
 from coldstart.testbed.config import decode_path, write_record
 
 MARKER = ".coldstart-testbed.json"
+FOLDER_MODE = 0o711
+"""Others may reach a file in it whose name they know, such as the state; they cannot open the folder, nor lock it."""
 _LEFTOVERS = {f".{MARKER}.new", "lost+found"}  # of a claim that was killed; of a new ext4
+
+
+_GIVE = "Give it to root, or choose another folder."
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """What a marked folder is for, and what undoing it needs.
 
     ``made`` tells a folder we created from an empty one we were given. ``data_root`` is an engine's data folder
-    outside the root; ``controllers`` are those that a cgroup2 mount gave its children before us.
+    outside the root; ``controllers`` are those that a cgroup2 mount gave its children before us. ``mode`` is the
+    permissions of a folder that we were given, before we took those of others to read it.
     """
 
     id: str
     made: bool
+    mode: int | None = None
     data_root: Path | None = None
     controllers: dict[str, tuple[str, ...]] = {}
 
@@ -35,7 +45,7 @@ def read_claim(folder: Path) -> Claim | None:
         TestbedError: the marker cannot be read.
     """
     try:
-        return msgspec.json.decode((folder / MARKER).read_bytes(), type=Claim, dec_hook=decode_path)
+        return msgspec.json.decode(read_regular(folder / MARKER), type=Claim, dec_hook=decode_path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except msgspec.MsgspecError as error:
@@ -62,31 +72,59 @@ def check_claimable(folder: Path, owner: str) -> None:
         )
 
 
-def claim_folder(folder: Path, owner: str) -> Claim:
+def check_private(folder: Path) -> None:
+    """Make sure that nobody else can replace what root keeps in ``folder``, if that is there.
+
+    Raises:
+        TestbedError: it is another user's, others may write to it, or to the folder it is in.
+    """
+    try:
+        found = folder.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if found.st_uid not in _trusted_users():
+        raise TestbedError(
+            f"{folder} belongs to another user (ID {found.st_uid}), who could replace what is in it. {_GIVE}"
+        )
+    if found.st_mode & 0o022:
+        raise TestbedError(f"{folder} can be written to by other users: chmod go-w {folder}, or choose another folder.")
+    above = folder.parent.stat().st_mode
+    if above & stat.S_IWOTH and not above & stat.S_ISVTX:
+        raise TestbedError(
+            f"{folder.parent} can be written to by everybody, who could replace {folder.name} in it. {_GIVE}"
+        )
+
+
+def claim_folder(folder: Path, owner: str, marker_mode: int = 0o644) -> Claim:
     """Make ``folder`` the owner's: at no instant does it exist, made by us, without its marker.
 
     Raises:
-        TestbedError: it holds what is not ours.
+        TestbedError: it holds what is not ours, or others could replace what is in it.
     """
+    check_private(folder)
     check_claimable(folder, owner)
     claim = read_claim(folder)
     if claim is not None:
+        _close_to_others(folder)
         return claim
     if folder.exists():
-        claim = Claim(id=owner, made=False)
-        write(folder, claim)
+        claim = Claim(id=owner, made=False, mode=stat.S_IMODE(folder.stat().st_mode))
+        write(folder, claim, marker_mode)
+        _close_to_others(folder)
         return claim
     claim = Claim(id=owner, made=True)
     fresh = _fresh(folder)
-    fresh.mkdir(parents=True, exist_ok=True)
-    write(fresh, claim)
+    fresh.parent.mkdir(parents=True, exist_ok=True)
+    fresh.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    write(fresh, claim, marker_mode)
     fresh.rename(folder)
+    check_private(folder)
     return claim
 
 
-def write(folder: Path, claim: Claim) -> None:
+def write(folder: Path, claim: Claim, mode: int = 0o644) -> None:
     """Write or replace the marker in ``folder``, atomically."""
-    write_record(folder / MARKER, claim)
+    write_record(folder / MARKER, claim, mode)
 
 
 def empty(folder: Path, kept: frozenset[str] = frozenset({MARKER})) -> None:
@@ -128,6 +166,8 @@ def remove(folder: Path, owner: str) -> bool:
     (folder / MARKER).unlink()
     if claim.made:
         remove_if_empty(folder)
+    elif claim.mode is not None:
+        folder.chmod(claim.mode)
     return True
 
 
@@ -142,6 +182,19 @@ def _remove_entry(entry: Path) -> None:
         shutil.rmtree(entry)
     else:
         entry.unlink(missing_ok=True)
+
+
+def _close_to_others(folder: Path) -> None:
+    """Take what the mode gives others beyond `FOLDER_MODE`."""
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if mode & 0o066:
+        folder.chmod(mode & ~0o066)
+
+
+def _trusted_users() -> set[int]:
+    """Root, ourselves, and who called sudo: they need no file to become root."""
+    caller = os.environ.get("SUDO_UID", "")
+    return {0, os.geteuid(), *([int(caller)] if caller.isdecimal() and os.geteuid() == 0 else [])}
 
 
 def _fresh(folder: Path) -> Path:

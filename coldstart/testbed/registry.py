@@ -13,6 +13,7 @@ import msgspec
 
 from coldstart.engines.netns import tcp_socket
 from coldstart.errors import RegistryUnreachableError, TestbedError
+from coldstart.opening import open_regular
 from coldstart.testbed import marker, processes, shell
 from coldstart.testbed.blobs import AccessLog
 from coldstart.testbed.config import REGISTRY_ADDRESS, Layout, Testbed
@@ -42,7 +43,8 @@ def start(layout: Layout, storage: Path, executable: Path, path: str) -> None:
     Raises:
         TestbedError: the storage folder is somebody else's.
     """
-    marker.claim_folder(storage, _STORAGE_OWNER)
+    marker.check_private(storage.parent)
+    marker.claim_folder(storage, _STORAGE_OWNER, marker_mode=0o600)
     settings = {
         "version": "0.1",
         "log": {"level": "info", "formatter": "json", "accesslog": {"disabled": True}},
@@ -51,8 +53,9 @@ def start(layout: Layout, storage: Path, executable: Path, path: str) -> None:
     }
     file = layout.run / "registry.json"
     file.write_bytes(msgspec.json.format(msgspec.json.encode(settings)))  # JSON is YAML
-    lock = os.open(storage / marker.MARKER, os.O_RDONLY)
+    lock = open_regular(storage / marker.MARKER, os.O_RDONLY)
     try:
+        os.fchmod(lock, 0o600)  # of an older version: who can open it can lock it
         flock(lock, LOCK_SH)
         shell.spawn(
             ["nsenter", f"--net={layout.registry_netns}", executable, "serve", file],
@@ -133,7 +136,7 @@ def purge(storage: Path) -> bool:
         TestbedError: it has no marker of ours, or a registry is running on it.
     """
     try:
-        lock = os.open(storage / marker.MARKER, os.O_RDONLY)
+        lock = open_regular(storage / marker.MARKER, os.O_RDONLY)
     except (FileNotFoundError, NotADirectoryError):
         return marker.remove(storage, _STORAGE_OWNER)
     try:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from coldstart.errors import TestbedError, TestbedHeldError
+from coldstart.errors import TestbedError, TestbedHeldError, UnsafeFileError
 from coldstart.testbed import hold as module
 from coldstart.testbed.config import Layout
 from coldstart.testbed.hold import Holder, hold, hold_engine, holder_of, user_name
@@ -181,7 +181,7 @@ def test_without_a_testbed_nobody_holds_it(root: Path) -> None:
 
 
 def test_a_testbed_that_is_not_for_this_user_asks_for_root(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> int:
+    def refuse(*_: object, **__: object) -> int:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "open", refuse)
@@ -293,3 +293,23 @@ def test_an_engine_that_cannot_be_held_for_another_reason_says_so(url: str, monk
     monkeypatch.setattr(socket, "socket", Refusing)
     with pytest.raises(PermissionError):
         try_to_hold_engine(url)
+
+
+def test_nobody_else_can_lock_the_file_of_a_hold(layout: Layout) -> None:
+    layout.hold.touch(0o644)  # an older version's
+    with hold(layout.root, "first"):
+        assert layout.hold.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_hold_is_not_written_through_a_link(layout: Layout, tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("precious")
+    layout.hold.symlink_to(tmp_path / "precious")
+    with pytest.raises(UnsafeFileError, match="is a link"):
+        try_to_hold(layout.root)
+    assert (tmp_path / "precious").read_text() == "precious"
+
+
+def test_a_testbed_in_a_folder_that_others_can_write_to_is_not_held(layout: Layout) -> None:
+    layout.root.chmod(0o777)
+    with pytest.raises(TestbedError, match="can be written to by other users"):
+        try_to_hold(layout.root)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from coldstart.errors import TestbedError
+from coldstart.errors import TestbedError, UnsafeFileError
 from coldstart.testbed import marker, mounts
 from coldstart.testbed.marker import MARKER, Claim, check_claimable, claim_folder, empty, read_claim, remove
 from coldstart.testbed.mounts import Mount
@@ -39,8 +39,9 @@ def test_a_claim_is_written_down(folder: Path) -> None:
 
 def test_an_empty_folder_that_was_given_is_marked_as_that(folder: Path) -> None:
     folder.mkdir()
+    folder.chmod(0o750)
     claim_folder(folder, "me")
-    assert read_claim(folder) == Claim(id="me", made=False)
+    assert read_claim(folder) == Claim(id="me", made=False, mode=0o750)
 
 
 def test_missing_folders_above_are_made(folder: Path) -> None:
@@ -267,3 +268,85 @@ def test_a_marker_can_be_read_by_everybody(folder: Path) -> None:
     finally:
         os.umask(before)
     assert (folder / MARKER).stat().st_mode & 0o444 == 0o444
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_others_can_neither_list_nor_lock_a_claimed_folder(folder: Path, given: bool) -> None:
+    if given:
+        folder.mkdir()
+        folder.chmod(0o755)
+    claim_folder(folder, "me")
+    assert folder.stat().st_mode & 0o777 == 0o711
+
+
+def test_a_folder_that_an_older_version_claimed_is_closed_to_others(folder: Path) -> None:
+    claim_folder(folder, "me")
+    folder.chmod(0o755)
+    claim_folder(folder, "me")
+    assert folder.stat().st_mode & 0o777 == 0o711
+
+
+def test_a_folder_that_was_given_gets_its_permissions_back(folder: Path) -> None:
+    folder.mkdir()
+    folder.chmod(0o755)
+    claim_folder(folder, "me")
+    marker.remove(folder, "me")
+    assert folder.stat().st_mode & 0o777 == 0o755
+
+
+@needs_root
+def test_a_folder_of_another_user_is_refused(folder: Path) -> None:
+    folder.mkdir()
+    os.chown(folder, 1234, 1234)
+    with pytest.raises(TestbedError, match="belongs to another user"):
+        claim_folder(folder, "me")
+
+
+@needs_root
+def test_a_folder_of_who_called_sudo_is_accepted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.mkdir()
+    os.chown(folder, 1234, 1234)
+    monkeypatch.setenv("SUDO_UID", "1234")
+    assert claim_folder(folder, "me").id == "me"
+
+
+@pytest.mark.parametrize("mode", [0o775, 0o757, 0o1777])
+def test_a_folder_that_others_can_write_to_is_refused(folder: Path, mode: int) -> None:
+    folder.mkdir()
+    folder.chmod(mode)
+    with pytest.raises(TestbedError, match="can be written to by other users"):
+        claim_folder(folder, "me")
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(("mode", "refused"), [(0o777, True), (0o1777, False)])
+def test_a_folder_that_everybody_can_replace_is_refused(folder: Path, mode: int, refused: bool) -> None:
+    folder.mkdir()
+    folder.parent.chmod(mode)
+    try:
+        if refused:
+            with pytest.raises(TestbedError, match="can be written to by everybody"):
+                claim_folder(folder, "me")
+        else:
+            assert claim_folder(folder, "me").id == "me"
+    finally:
+        folder.parent.chmod(0o700)
+
+
+def test_a_marker_that_is_a_link_is_not_read(folder: Path, tmp_path: Path) -> None:
+    folder.mkdir()
+    (folder / MARKER).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UnsafeFileError, match="is a link"):
+        read_claim(folder)
+
+
+def test_a_marker_is_not_written_through_a_link(folder: Path, tmp_path: Path) -> None:
+    folder.mkdir()
+    (tmp_path / "precious").write_text("precious")
+    (folder / f".{MARKER}.new").symlink_to(tmp_path / "precious")
+    with pytest.raises(UnsafeFileError, match="is a link"):
+        claim_folder(folder, "me")
+    assert (tmp_path / "precious").read_text() == "precious"

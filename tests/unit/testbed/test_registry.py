@@ -190,6 +190,11 @@ def test_the_registry_locks_its_storage_from_the_start(spawned: Spawned) -> None
     assert "is in use by another testbed's registry" in spawned.refusal
 
 
+def test_nobody_else_can_lock_the_registrys_storage(storage: Path, spawned: Spawned) -> None:
+    assert spawned.argv
+    assert (storage / marker.MARKER).stat().st_mode & 0o777 == 0o600
+
+
 def test_the_registry_is_given_the_lock_to_keep(spawned: Spawned) -> None:
     assert len(spawned.options["pass_fds"]) == 1
 
