@@ -29,6 +29,7 @@ class Capability(StrEnum):
     LAYER_PATHS = "layer_paths"  # unpacked layers are folders readable here: eviction and residency
     PRIVATE = "private"  # ours alone: any image on it may be removed
     STARTED_AT_EXEC = "started_at_exec"  # State.StartedAt is set once the runtime has started the container
+    ZSTD_LAYERS = "zstd_layers"  # unpacks layers that are compressed by zstd
     CONTAINER_ADDRESS = "container_address"  # containers can be reached at their own address from here
     SAME_MACHINE = "same_machine"  # its containers run on this machine, under this kernel: paths and devices are ours
 

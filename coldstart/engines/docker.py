@@ -49,6 +49,7 @@ NAME = "docker"
 _SHIM_RUNTIMES = ("io.containerd.",)  # registered by dockerd for itself; aliases of runc, no runtimes of their own
 _EXEC_POLL_S = 0.001
 _INSTEAD = "Use a log, exec or healthcheck probe, which go through the engine."
+_ZSTD_SINCE = 23
 _STARTED_AT_EXEC = (1, 45)  # Docker 26's API, the newest seen to set State.StartedAt after the start
 _LABEL_FILTER = quote(f'{{"label":["{CONTAINER_LABEL}={OWNER}"]}}')
 
@@ -333,6 +334,8 @@ class DockerEngine:
         found = {Capability.PULL}
         if _api(self._version["ApiVersion"]) <= _STARTED_AT_EXEC:
             found.add(Capability.STARTED_AT_EXEC)
+        if self._unpacks_zstd():
+            found.add(Capability.ZSTD_LAYERS)
         if self._address.private:
             found.add(Capability.PRIVATE)
         if self._address.log is not None and os.access(self._address.log, os.R_OK):
@@ -345,6 +348,11 @@ class DockerEngine:
             if self._info.get("Driver") == "overlay2" and layers is not None and os.access(layers, os.R_OK | os.X_OK):
                 found.add(Capability.LAYER_PATHS)
         return frozenset(found)
+
+    def _unpacks_zstd(self) -> bool:
+        """Docker does from 23.0 on (its release notes); a version that is not a number is taken to be newer."""
+        major = str(self._version["Version"]).partition(".")[0]
+        return not major.isdigit() or int(major) >= _ZSTD_SINCE
 
     def _reached(self) -> Reach:
         if self._address.netns is not None:

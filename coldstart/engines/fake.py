@@ -146,6 +146,7 @@ class FakeEngine:
             Capability.CONTAINER_ADDRESS,
             Capability.SAME_MACHINE,
             Capability.STARTED_AT_EXEC,
+            Capability.ZSTD_LAYERS,
         }
     )
     data_root: Path | None = None

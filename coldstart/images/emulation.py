@@ -39,6 +39,91 @@ REMEDY = "apt-get install qemu-user-static binfmt-support && update-binfmts --en
 """What makes Debian and Ubuntu run other platforms' programs; the second command where no service was started."""
 
 _TIMEOUT_S = 30
+_REGISTERED = Path("/proc/sys/fs/binfmt_misc")
+
+
+class _Machine(NamedTuple):
+    """How an executable of an architecture says whose it is: ELF's number, class and byte order."""
+
+    number: int
+    is_64_bit: bool = True
+    is_little: bool = True
+
+
+# Docker's names, and ELF's numbers: https://www.sco.com/developers/gabi/latest/ch4.eheader.html and linux/elf-em.h.
+_MACHINES = {
+    "386": _Machine(3, is_64_bit=False),
+    "amd64": _Machine(62),
+    "arm": _Machine(40, is_64_bit=False),
+    "arm64": _Machine(183),
+    "loong64": _Machine(258),
+    "mips64le": _Machine(8),
+    "ppc64le": _Machine(21),
+    "riscv64": _Machine(243),
+    "s390x": _Machine(22, is_little=False),
+}
+
+
+def emulator_of(platform: str, registered: Path = _REGISTERED) -> str | None:
+    """What the kernel calls for programs of ``platform`` instead of running them; ``None`` if it calls nothing.
+
+    The entries' files say what a program has to begin with (``magic``, below ``mask``, from ``offset`` on), as the
+    kernel's documentation has it. A disabled entry is not called.
+    """
+    architecture = platform.split("/")[1] if "/" in platform else platform
+    if architecture not in _MACHINES or _switched_off(registered / "status"):
+        return None
+    header = _header(_MACHINES[architecture])
+    try:
+        files = sorted(file for file in registered.iterdir() if file.name not in {"register", "status"})
+        entries = [file.read_text(errors="replace") for file in files]
+    except OSError:
+        return None
+    for entry in entries:
+        facts = dict(line.partition(" ")[::2] for line in entry.splitlines())
+        if "enabled" in facts and _begins_with(header, facts):
+            return facts.get("interpreter") or "an emulator"
+    return None
+
+
+def emulator_for(image: str, engine: str | None) -> str | None:
+    """What would run an image's programs on an engine that says it is ``engine``; ``None`` where the CPU does.
+
+    Of a 64-bit engine and a 32-bit image only the kernel knows: where it calls an emulator for those, it is that.
+    """
+    native = engine and platforms.of_facts(engine)
+    if native is None or image == native:
+        return None
+    if image.split("/")[:2] == native.split("/")[:2]:  # another variant: the same CPU
+        return None
+    called = emulator_of(image)
+    return called if platforms.runs_natively(image, native) else called or "an emulator"
+
+
+def _switched_off(status: Path) -> bool:
+    try:
+        return status.read_text().strip() != "enabled"
+    except OSError:
+        return False
+
+
+def _header(machine: _Machine) -> bytes:
+    """The first 64 bytes of an executable of that machine, as far as they are the same in all of them."""
+    identity = struct.pack("<4sBBB9x", b"\x7fELF", 2 if machine.is_64_bit else 1, 1 if machine.is_little else 2, 1)
+    return (identity + struct.pack("<HHI" if machine.is_little else ">HHI", 2, machine.number, 1)).ljust(64, b"\0")
+
+
+def _begins_with(header: bytes, facts: dict[str, str]) -> bool:
+    try:
+        magic = bytes.fromhex(facts["magic"].strip())
+        mask = bytes.fromhex(facts["mask"].strip()) if "mask" in facts else b"\xff" * len(magic)
+        offset = int(facts.get("offset", "0"))
+    except (KeyError, ValueError):  # one that goes by the file name's end
+        return False
+    part = header[offset : offset + len(magic)]
+    if len(part) != len(magic) or len(mask) != len(magic):
+        return False
+    return all((ours ^ wanted) & of_them == 0 for ours, wanted, of_them in zip(part, magic, mask, strict=True))
 
 
 def runs_here(platform: str, cache: Path) -> bool:

@@ -40,8 +40,8 @@ class ImageHost(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextmanager
-def engine_client(url: str) -> Iterator[docker.APIClient]:
-    """A connection to the engine at ``url``; its errors become ours.
+def engine_client(url: str, timeout_s: int = _TIMEOUT_S) -> Iterator[docker.APIClient]:
+    """A connection to the engine at ``url``; its errors become ours. It may be silent for ``timeout_s``.
 
     Raises:
         EngineUnreachableError: nobody answers there.
@@ -51,7 +51,7 @@ def engine_client(url: str) -> Iterator[docker.APIClient]:
         raise EngineUnreachableError(f"no engine answers at {url}: there is no such socket. Is it running?")
     tls = kwargs_from_env().get("tls", False) if url == os.environ.get("DOCKER_HOST") else False
     try:
-        client = docker.APIClient(base_url=url, version="auto", timeout=_TIMEOUT_S, tls=tls)
+        client = docker.APIClient(base_url=url, version="auto", timeout=timeout_s, tls=tls)
     except docker.errors.DockerException as error:
         raise EngineUnreachableError(f"no engine answers at {url} ({error}). Is it running?") from error
     try:

@@ -3,49 +3,50 @@
 A reference is looked for in this order, and the first that fits decides:
 
 1. the testbed's own registry, where it names that registry's address;
-2. a file or folder, where it is written as one: it begins with ``/``, ``./``, ``../`` or ``~``, ends in ``.tar``,
-   ``.tar.gz`` or ``.tgz``, or is a folder with an OCI layout in it;
-3. the user's own Docker (DOCKER_HOST, else its default socket), where that has such an image;
+2. a file or folder, where it is written as one (it begins with ``/``, ``./``, ``../`` or ``~``, or ends in ``.tar``,
+   ``.tar.gz`` or ``.tgz``), or where an archive or an OCI layout of that name lies in this folder;
+3. the user's own Docker (see `coldstart.images.own_docker`), where that has such an image;
 4. a registry, with the user's own credentials.
 
-Measuring a user's own engine, only that engine is asked: for an image it has, then for one it can pull.
+Whatever it was, it is a folder of skopeo's then, manifest and layers as they were; that is looked at before anything
+is measured, and copied byte for byte. Measuring a user's own engine, only that engine is asked: for an image it has,
+then for one it can pull.
 """
 
 from __future__ import annotations
 
-import gzip
 import os
 import re
-import shutil
-import tarfile
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 
 import docker
 import docker.errors
-import msgspec
 
 from coldstart.engines.netns import inside
-from coldstart.errors import EngineUnreachableError, ImageBuildError, UsageError
-from coldstart.images import platforms, processes, remote
+from coldstart.errors import (
+    EngineUnreachableError,
+    ImageBuildError,
+    InputFileError,
+    UsageError,
+)
+from coldstart.images import imports, oci, platforms, processes, remote
 from coldstart.images.host import ImageHost, engine_client, platform_of
-from coldstart.images.layers import GZIP_MAGIC
+from coldstart.images.own_docker import own_docker
 from coldstart.images.recipe import Progress
-from coldstart.images.registry import Registry, healthcheck_of
-from coldstart.images.upstream import platform_options
+from coldstart.images.reference import Reference
+from coldstart.images.registry import DamagedLayerError, Registry, healthcheck_of
 from coldstart.images.workspace import work_folder
 from coldstart.model.image import Image, Layer, Provenance
 
 _NAMESPACE = "coldstart-intake"
-_DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 _ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 _PATH_PREFIXES = ("/", "./", "../", "~")
-_REFERENCE = re.compile(
-    r"[a-z0-9][\w.-]*(?::\d+(?=/))?(?:/[\w.-]+)*(?::\w[\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?",
-    re.ASCII | re.IGNORECASE,
-)
+_LOOK_TIMEOUT_S = 30
+_SAVE_TIMEOUT_S = 300  # docker save writes all layers to its own disk before it sends the first byte
+# How skopeo words a source that is not what its manifest says, against a registry that does not take it.
+_DAMAGED = ("did not match", "happened during read", "unexpected eof", "invalid checksum", "invalid header")
 
 
 class Origin(StrEnum):
@@ -60,12 +61,12 @@ class Origin(StrEnum):
 def take_in(host: ImageHost, reference: str, platform: str | None, progress: Progress) -> Image:
     """Find ``reference``, bring it where the engine pulls from, and pin it.
 
-    ``platform`` chooses one of several (``None``: the engine's own). An image for another platform is taken in and
-    says so; that it cannot start is the measurement's to tell.
+    ``platform`` chooses one of several (``None``: the engine's own). An image for another platform is refused, unless
+    that is the ``platform`` named: that it cannot start is then the measurement's to tell.
 
     Raises:
-        UsageError: empty, no reference, no such file, a damaged archive, an image nobody has.
-        RegistryUnreachableError, EngineUnreachableError, ImageBuildError: with the remedy.
+        UsageError: empty, no reference, no such file, a damaged archive, no container image, an image nobody has.
+        RegistryUnreachableError, EngineUnreachableError, ImageBuildError, StorageError: with the remedy.
     """
     if not reference.strip():
         raise UsageError("--image is empty: name an image (nginx:1.27), or an archive of one (./app.tar).")
@@ -75,21 +76,25 @@ def take_in(host: ImageHost, reference: str, platform: str | None, progress: Pro
             if platform is not None:
                 raise UsageError("--platform needs the testbed: a user's own engine takes images for its own.")
             return _from_engine(client, reference, progress)
-    origin = resolve(reference, host.registry_address, has_local_image)
-    progress(f"taking in {reference} from {origin}")
+    own = _LocalImages(progress)
+    origin = resolve(reference, host.registry_address, own.has)
+    progress(f"importing {reference} from {origin}")
     if origin is Origin.TESTBED:
-        return _from_testbed(host, reference, wanted)
+        return _from_testbed(host, reference, wanted, is_asked=platform is not None)
+    where, is_asked = f"--image {reference}", platform is not None
     with work_folder(host.cache) as work:
         if origin is Origin.ARCHIVE:
-            source = archive_source(Path(reference).expanduser(), work)
+            folder = imports.bring(_path(reference), work, where, wanted, is_asked=is_asked)
         elif origin is Origin.LOCAL_DOCKER:
-            source = _saved(reference, work / "image.tar")
+            folder = imports.bring(_saved(reference, work / "image.tar"), work, where, wanted, is_asked=is_asked)
         else:
-            source = remote.fetch(reference, work / "image", wanted)
-        return _into_registry(host, source, reference, origin, wanted)
+            hint = own.unasked + _hint_of_a_file(reference)
+            folder = remote.fetch(reference, work / "image", wanted, is_asked=is_asked, hint=hint)
+        refuse_unfit(folder, where, wanted, is_asked=is_asked)
+        return _into_registry(host, folder, reference, origin, wanted)
 
 
-def resolve(reference: str, registry_address: str, has_local: Callable[[str], bool]) -> Origin:
+def resolve(reference: str, registry_address: str | None, has_local: Callable[[str], bool]) -> Origin:
     """Which of the four a reference means, in the module's order.
 
     Raises:
@@ -97,26 +102,62 @@ def resolve(reference: str, registry_address: str, has_local: Callable[[str], bo
     """
     if reference.startswith(f"{registry_address}/"):
         return Origin.TESTBED
-    path = Path(reference).expanduser()
+    path = _path(reference)
     if reference.startswith(_PATH_PREFIXES) or reference.endswith(_ARCHIVE_SUFFIXES):
         if not path.exists():
             raise UsageError(f"--image {reference}: there is no such file.")
         return Origin.ARCHIVE
-    if (path / "oci-layout").is_file():
+    if (path / "oci-layout").is_file() or (path.is_file() and imports.looks_like_an_archive(path)):
         return Origin.ARCHIVE
-    if _REFERENCE.fullmatch(reference) is None:
+    if Reference.parse(reference) is None:
         raise UsageError(f"--image {reference!r} is no image reference: write NAME:TAG, NAME@sha256:… or a path.")
     return Origin.LOCAL_DOCKER if has_local(reference) else Origin.REGISTRY
 
 
+class _LocalImages:
+    """The user's own Docker, asked whether it has an image; that it does not answer is noted where it was chosen."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.unasked = ""
+
+    def has(self, reference: str) -> bool:
+        """Whether it has the image; a Docker that nobody runs has none."""
+        own = own_docker()
+        try:
+            with engine_client(own.url, _LOOK_TIMEOUT_S) as client:
+                client.inspect_image(reference)  # type: ignore[no-untyped-call]
+        except EngineUnreachableError as error:
+            if own.is_chosen:
+                self.unasked = f" (Your own Docker was not asked: {own}: {error})"
+                self._progress(f"no Docker answers at {own}: local images are not looked for")
+            elif note := _context_of_sudo():
+                self.unasked = note
+            return False
+        except ImageBuildError:  # it refuses what it does not have
+            return False
+        return True
+
+
 def has_local_image(reference: str) -> bool:
     """Whether the user's own Docker has it; no Docker has no image."""
-    try:
-        with engine_client(_own_docker()) as client:
-            client.inspect_image(reference)  # type: ignore[no-untyped-call]
-    except (EngineUnreachableError, ImageBuildError):  # it refuses what it does not have
-        return False
-    return True
+    return _LocalImages(lambda _: None).has(reference)
+
+
+def refuse_unfit(folder: Path, where: object, platform: str, *, is_asked: bool) -> None:
+    """Refuse what was fetched where it is not a container image, or one for another platform.
+
+    Raises:
+        InputFileError: naming what it is, or the platform it is for.
+    """
+    document = oci.decoded(_small(folder / "manifest.json", where), oci.Document, where, "its manifest")
+    oci.refuse_no_image(document, where)
+    assert document.config is not None  # it is an image
+    content = _small(folder / document.config.digest.removeprefix("sha256:"), where, oci.CONFIG_MAX_BYTES)
+    config = oci.decoded(content, oci.Config, where, "its configuration")
+    if len(config.rootfs.diff_ids) != len(document.layers or ()):
+        raise InputFileError(where, "is damaged: its configuration has another number of layers than its manifest.")
+    oci.refuse_platforms([config.platform], platform, is_asked=is_asked, where=where)
 
 
 def names_of(reference: str) -> tuple[str, str]:
@@ -133,55 +174,16 @@ def names_of(reference: str) -> tuple[str, str]:
     return _sanitized(name), _sanitized(tag or "image")
 
 
-def archive_source(path: Path, work: Path) -> str:
-    """Skopeo's name for an archive or layout; a gzipped one is unpacked in ``work``, since skopeo 1.9 cannot read it.
-
-    Raises:
-        UsageError: it is neither a docker nor an OCI archive, is damaged, or holds several images.
-    """
-    if path.is_dir():
-        if (path / "oci-layout").is_file():
-            return f"oci:{path}"
-        raise UsageError(f"--image {path}: a folder, but not an OCI layout (no file oci-layout in it).")
-    manifest: list[dict[str, object]] = []
-    try:
-        plain = _unzipped(path, work)
-        with tarfile.open(plain, "r:") as tar:
-            members = set(tar.getnames())
-            if "manifest.json" in members and (content := tar.extractfile("manifest.json")) is not None:
-                manifest = msgspec.json.decode(content.read(), type=list[dict[str, object]])
-    except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
-        raise UsageError(f"--image {path}: not a readable tar or tar.gz archive ({error}).") from error
-    if len(manifest) > 1:
-        raise UsageError(f"--image {path}: it holds {len(manifest)} images; save the one to measure alone.")
-    if manifest:
-        return f"docker-archive:{plain}"
-    if "oci-layout" in members:
-        return f"oci-archive:{plain}"
-    raise UsageError(f"--image {path}: neither a docker archive (docker save) nor an OCI archive.")
-
-
-def _unzipped(path: Path, work: Path) -> Path:
-    with path.open("rb") as stream:
-        if stream.read(len(GZIP_MAGIC)) != GZIP_MAGIC:
-            return path
-    plain = work / "unzipped.tar"
-    with gzip.open(path) as source, plain.open("wb") as target:
-        shutil.copyfileobj(source, target)
-    return plain
-
-
-def _from_testbed(host: ImageHost, reference: str, platform: str) -> Image:
+def _from_testbed(host: ImageHost, reference: str, platform: str, *, is_asked: bool) -> Image:
     registry = _registry(host)
-    name = reference.removeprefix(f"{registry.address}/")
-    repository, at, digest = name.partition("@")
-    tag = ""
-    if not at:
-        repository, _, tag = name.partition(":")
+    parsed = Reference.parse(reference)
+    if parsed is None:
+        raise UsageError(f"--image {reference!r} is no image reference: write NAME:TAG or NAME@sha256:….")
     image = registry.image(
-        repository,
-        digest or tag or "latest",
+        parsed.name.removeprefix(f"{registry.address}/"),
+        parsed.digest or parsed.tag or "latest",
         platform=platform,
+        is_asked=is_asked,
         names=names_of(reference),
         provenance=(Provenance(what=reference, source=str(Origin.TESTBED)),),
     )
@@ -195,7 +197,8 @@ def _from_engine(client: docker.APIClient, reference: str, progress: Progress) -
 
     One that has to be pulled to be looked at is removed again: the engine is left as it was until the first start.
     """
-    if _REFERENCE.fullmatch(reference) is None:
+    parsed = Reference.parse(reference)
+    if parsed is None or reference.endswith(_ARCHIVE_SUFFIXES):
         raise UsageError(
             f"--image {reference!r}: this engine takes images by name only; load an archive into it first."
         )
@@ -204,9 +207,9 @@ def _from_engine(client: docker.APIClient, reference: str, progress: Progress) -
         found = client.inspect_image(reference)  # type: ignore[no-untyped-call]
     except docker.errors.ImageNotFound:
         progress(f"pulling {reference}, to see what it consists of")
-        _pull(client, reference)
+        _pull(client, reference, parsed)
         found, is_new = client.inspect_image(reference), True  # type: ignore[no-untyped-call]
-    pinned = next((name for name in found.get("RepoDigests") or () if name.partition("@")[2]), None)
+    pinned = _pinned(found.get("RepoDigests") or (), parsed)
     if is_new:
         client.remove_image(reference)
     workload, variant = names_of(reference)
@@ -226,51 +229,52 @@ def _from_engine(client: docker.APIClient, reference: str, progress: Progress) -
     )
 
 
-def _pull(client: docker.APIClient, reference: str) -> None:
-    name, at, digest = reference.partition("@")
-    tag = digest if at else None
-    if not at and ":" in name.rpartition("/")[2]:
-        name, _, tag = name.rpartition(":")
+def _pinned(digests: Sequence[str], parsed: Reference) -> str | None:
+    """The image's name by digest: of the repository that was named, if it has one there, else of any."""
+    named = [name for name in digests if name.partition("@")[2]]
+    own = (name for name in named if name.partition("@")[0] == parsed.name and name.endswith(parsed.digest))
+    return next(own, named[0] if named else None)
+
+
+def _pull(client: docker.APIClient, reference: str, parsed: Reference) -> None:
     try:
-        for event in client.pull(name, tag=tag or "latest", stream=True, decode=True):
+        for event in client.pull(parsed.name, tag=parsed.digest or parsed.tag or "latest", stream=True, decode=True):
             if "error" in event:
                 raise remote.refusal(reference, str(event["error"]))
     except docker.errors.APIError as error:
         raise remote.refusal(reference, str(error.explanation or error)) from error
 
 
-def _saved(reference: str, archive: Path) -> str:
+def _saved(reference: str, archive: Path) -> Path:
     """The user's own Docker's image as an archive; that Docker is only read."""
-    with engine_client(_own_docker()) as client, archive.open("wb") as stream:
+    with engine_client(own_docker().url, _SAVE_TIMEOUT_S) as client, archive.open("wb") as stream:
         for chunk in client.get_image(reference):
             stream.write(chunk)
-    return f"docker-archive:{archive}"
+    return archive
 
 
-def _into_registry(host: ImageHost, source: str, reference: str, origin: Origin, platform: str) -> Image:
+def _into_registry(host: ImageHost, folder: Path, reference: str, origin: Origin, platform: str) -> Image:
+    """Copy skopeo's folder byte for byte, under its own digest: another import of the same name does not replace it."""
     registry = _registry(host)
     workload, variant = names_of(reference)
     repository = f"{_NAMESPACE}/{workload}"
+    digest = oci.digest_of((folder / "manifest.json").read_bytes())
     try:
         with inside(host.registry_netns):
-            processes.run(
-                [
-                    *("skopeo", "--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false"),
-                    *platform_options(platform),
-                    *(source, f"docker://{registry.address}/{repository}:{variant}"),
-                ]
-            )
+            imports.push(folder, f"docker://{registry.address}/{repository}:{digest.replace(':', '-')}", folder.parent)
+        image = registry.image(
+            repository,
+            digest,
+            platform=platform,
+            names=(workload, variant),
+            provenance=(Provenance(what=_shown(reference, origin), source=str(origin)),),
+        )
+    except DamagedLayerError as error:
+        raise InputFileError(f"--image {reference}", f"is damaged: {error}") from error
     except processes.ToolFailedError as error:
-        if not error.output or origin is not Origin.ARCHIVE:
+        if not any(word in error.output.lower() for word in _DAMAGED):
             raise
-        raise UsageError(f"--image {reference}: the archive is damaged: {remote.reason(error.output)}") from error
-    image = registry.image(
-        repository,
-        variant,
-        platform=platform,
-        names=(workload, variant),
-        provenance=(Provenance(what=_shown(reference, origin), source=str(origin)),),
-    )
+        raise InputFileError(f"--image {reference}", f"is damaged: {processes.reason(error.output)}") from error
     if image is None:
         raise ImageBuildError(f"{reference} was copied, and the registry does not have it. Is its disk full?")
     return image
@@ -287,8 +291,31 @@ def _shown(reference: str, origin: Origin) -> str:
     return Path(reference).name if origin is Origin.ARCHIVE else reference
 
 
-def _own_docker() -> str:
-    return os.environ.get("DOCKER_HOST") or _DEFAULT_SOCKET
+def _path(reference: str) -> Path:
+    return Path(os.path.expanduser(reference))  # noqa: PTH111  Path.expanduser fails where there is no such user
+
+
+def _small(path: Path, where: object, limit: int = oci.DOCUMENT_MAX_BYTES) -> bytes:
+    with path.open("rb") as stream:
+        content = stream.read(limit + 1)
+    if len(content) > limit:
+        raise InputFileError(where, f"has a manifest or configuration of more than {limit} bytes.")
+    return content
+
+
+def _hint_of_a_file(reference: str) -> str:
+    """What to write where a file of the name lies here: it is not one of the archives that are known at sight."""
+    return f" If the file of that name in this folder is meant, write ./{reference}" if Path(reference).exists() else ""
+
+
+def _context_of_sudo() -> str:
+    user = os.environ.get("SUDO_USER")
+    if not user:
+        return ""
+    return (
+        f" (No Docker answers at {own_docker()}. Under sudo {user}'s DOCKER_HOST is not seen: sudo -E, or "
+        "sudo DOCKER_HOST=… coldstart …)"
+    )
 
 
 def _sanitized(name: str) -> str:

@@ -8,43 +8,51 @@ import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, NamedTuple, cast
+from typing import IO, NamedTuple
+
+from coldstart.images import tars
+from coldstart.model.image import GZIP, UNCOMPRESSED, ZSTD
 
 # Every time stamp we write: 2025-01-01T00:00:00Z. Fixed, so that a layer's digest depends on its content alone
 # (https://reproducible-builds.org/specs/source-date-epoch/).
 EPOCH_S = 1735689600
 
 GZIP_MAGIC = b"\x1f\x8b"  # RFC 1952 §2.3.1
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"  # RFC 8878 §3.1.1
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"  # RFC 8878 §3.1.1
 _BUFFER_BYTES = 1 << 20
 
 
 class LayerCounts(NamedTuple):
-    """Sum of a layer's file sizes, and the number of its tar members."""
+    """Sum of a layer's file sizes, and the number of its tar members; ``None`` where we cannot read it.
 
-    unpacked_bytes: int
-    files: int
+    ``compression`` is one of `coldstart.model.image.COMPRESSIONS`.
+    """
+
+    compression: str
+    unpacked_bytes: int | None = None
+    files: int | None = None
 
 
-def count(blob: io.BufferedIOBase) -> LayerCounts | None:
-    """Count a layer's blob, gzipped or plain; ``None`` for a compression Python cannot read (zstd).
+def count(blob: io.BufferedIOBase) -> LayerCounts:
+    """Count a layer's blob, gzipped or plain; of a compression that Python does not read (zstd) only that is known.
 
     A hard link has no size of its own, a device or folder none either.
 
     Raises:
-        tarfile.TarError, EOFError, OSError: the blob is damaged.
+        tars.DAMAGED, OSError: the blob is damaged.
     """
     buffered = io.BufferedReader(blob, _BUFFER_BYTES)
     head = buffered.peek(4)[:4]
-    if head == _ZSTD_MAGIC:
-        return None
-    plain = gzip.GzipFile(fileobj=buffered) if head.startswith(GZIP_MAGIC) else buffered
+    if head == ZSTD_MAGIC:
+        return LayerCounts(ZSTD)
+    is_gzipped = head.startswith(GZIP_MAGIC)
+    plain = gzip.GzipFile(fileobj=buffered) if is_gzipped else buffered
     unpacked_bytes = files = 0
-    with tarfile.open(fileobj=cast("IO[bytes]", plain), mode="r|") as tar:
-        for member in tar:
+    with tars.streamed(plain) as tar:
+        for member in tars.members(tar):
             files += 1
             unpacked_bytes += member.size if member.isreg() else 0
-    return LayerCounts(unpacked_bytes, files)
+    return LayerCounts(GZIP if is_gzipped else UNCOMPRESSED, unpacked_bytes, files)
 
 
 class LayerWriter:

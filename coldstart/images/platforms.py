@@ -29,6 +29,8 @@ _PYTHON_MACHINES = {
     "linux/s390x": "s390x",
 }
 
+_ALSO_RUN = {("amd64", "386"), ("arm64", "arm")}  # a 64-bit architecture, and its 32-bit one
+
 BOOKWORM_GLIBC_MINOR = 36
 """Of glibc 2 in Debian bookworm, the oldest that a base has."""
 
@@ -47,6 +49,32 @@ def normalize(os_name: str, architecture: str, variant: str | None = None) -> st
     return f"{os_name}/{architecture}" if plain else f"{os_name}/{architecture}/{variant}"
 
 
+def runs_natively(platform: str | None, engine: str) -> bool:
+    """Whether programs of ``platform`` run on an ``engine`` of that platform without an emulator.
+
+    A newer CPU runs what was built for an older one (amd64/v3 counts: whether this CPU has it, only a start tells), and
+    the 64-bit ones their 32-bit kind where the kernel has it: the order is containerd's (``platforms/compare.go``).
+    What does not say what it is for is taken at its word.
+    """
+    if platform is None or platform == engine:
+        return True
+    ours, theirs = _parts(engine), _parts(platform)
+    if theirs[0] != ours[0]:
+        return False
+    if theirs[1] == ours[1]:
+        return ours[1] != "arm" or theirs[2] <= ours[2]
+    return (ours[1], theirs[1]) in _ALSO_RUN
+
+
+def _parts(platform: str) -> tuple[str, str, str]:
+    """Operating system, architecture and variant, in full."""
+    os_name, _, rest = platform.partition("/")
+    architecture, _, variant = rest.partition("/")
+    if architecture == "arm":
+        return os_name, architecture, variant or "v7"
+    return os_name, architecture, variant
+
+
 def of_engine(architecture: str, machine: str | None = None) -> str:
     """The platform an engine runs natively, from its API's ``Arch`` (Go's names) and the kernel's machine name.
 
@@ -55,6 +83,12 @@ def of_engine(architecture: str, machine: str | None = None) -> str:
     if architecture == "arm":
         return normalize("linux", "arm", "v6" if (machine or _host.machine()).startswith("armv6") else "v7")
     return normalize("linux", architecture)
+
+
+def of_facts(platform: str) -> str:
+    """The platform an engine runs natively, from what it says of itself (``linux/arm``, as Go names them)."""
+    os_name, _, architecture = platform.partition("/")
+    return of_engine(architecture) if os_name == "linux" and "/" not in architecture else platform
 
 
 def debian_architecture(platform: str) -> str:

@@ -5,10 +5,8 @@ API: https://github.com/opencontainers/distribution-spec/blob/main/spec.md; plai
 
 from __future__ import annotations
 
-import hashlib
+import gzip
 import http.client
-import tarfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,37 +16,44 @@ import msgspec
 
 from coldstart.engines.netns import tcp_socket
 from coldstart.errors import ImageBuildError, RegistryUnreachableError
-from coldstart.images import platforms
+from coldstart.images import oci, tars
 from coldstart.images.layers import LayerCounts, count
 from coldstart.model.image import Healthcheck, Image, Layer, Provenance
 
-_TIMEOUT_S = 60
-_INDEXES = (
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-)
-_MANIFESTS = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
+_TIMEOUT_S = 30  # of one read: what it has, it begins to send at once
 
-_HEALTH_TIMES = (("interval", "Interval"), ("start_period", "StartPeriod"), ("start_interval", "StartInterval"))
+
+class DamagedLayerError(ImageBuildError):
+    """A layer is what its digest says, and not a tar."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """A manifest as served: ``digest`` is of its bytes, ``content`` its JSON."""
 
     digest: str
-    content: dict[str, Any]
-
-    @property
-    def is_index(self) -> bool:
-        """Whether it lists manifests of several platforms."""
-        return "manifests" in self.content
+    content: oci.Document
 
 
 def healthcheck_of(config: dict[str, Any]) -> Healthcheck:
-    """What an image's own configuration says of its HEALTHCHECK; ``NONE`` is Docker's word for one taken away."""
-    check = config.get("Healthcheck") or {}
-    times = {f"{key}_ns": int(check.get(name) or 0) for key, name in _HEALTH_TIMES}
-    return Healthcheck(is_set=(check.get("Test") or ["NONE"])[0] not in {"NONE", ""}, **times)
+    """What an image's own configuration says of its HEALTHCHECK; ``NONE`` is Docker's word for one taken away.
+
+    Raises:
+        ImageBuildError: it says something that no engine takes.
+    """
+    try:
+        return _healthcheck(msgspec.convert(config, oci.Settings))
+    except msgspec.ValidationError as error:
+        raise ImageBuildError(f"the image's configuration cannot be read ({error}).") from error
+
+
+def _healthcheck(settings: oci.Settings | None) -> Healthcheck:
+    check = (settings and settings.healthcheck) or oci.Check()
+    return Healthcheck(
+        is_set=(check.test or ("NONE",))[0] not in {"NONE", ""},
+        interval_ns=check.interval or 0,
+        start_period_ns=check.start_period or 0,
+        start_interval_ns=check.start_interval or 0,
+    )
 
 
 class Registry:
@@ -57,7 +62,7 @@ class Registry:
     def __init__(self, address: str, netns: Path | None) -> None:
         self.address = address
         self.netns = netns
-        self._counts: dict[str, LayerCounts | None] = {}
+        self._counts: dict[str, LayerCounts] = {}
 
     def manifest(self, repository: str, reference: str) -> Manifest | None:
         """The manifest or index called ``reference`` (tag or digest); ``None`` if there is none.
@@ -65,16 +70,16 @@ class Registry:
         Raises:
             RegistryUnreachableError: no answer, or not a registry's.
         """
-        accepted = ", ".join((*_MANIFESTS, *_INDEXES))
+        accepted = ", ".join((*oci.MANIFESTS, *oci.INDEXES))
         with self._get(f"/v2/{repository}/manifests/{reference}", accepted) as answer:
             if answer.status == 404:
                 return None
-            body = self._checked(answer).read()
+            body = self._read(answer, oci.DOCUMENT_MAX_BYTES)
         try:
-            content = msgspec.json.decode(body, type=dict[str, Any])
-        except msgspec.DecodeError as error:
+            content = msgspec.json.decode(body, type=oci.Document)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise RegistryUnreachableError(f"{self.address} answers, but not as a registry: {error}") from error
-        return Manifest(digest=f"sha256:{hashlib.sha256(body).hexdigest()}", content=content)
+        return Manifest(digest=oci.digest_of(body), content=content)
 
     def image(
         self,
@@ -84,40 +89,46 @@ class Registry:
         platform: str,
         names: tuple[str, str],
         provenance: tuple[Provenance, ...],
+        is_asked: bool = False,
     ) -> Image | None:
         """The image called ``reference``, pinned, with all its sizes; ``None`` if there is none.
 
-        Of an index, the image for ``platform``, else its first; ``names`` are its workload and variant.
+        Of an index, the image for ``platform`` (``is_asked``: that and no other that runs there, too); ``names`` are
+        its workload and variant.
 
         Raises:
             RegistryUnreachableError: no answer.
-            ImageBuildError: a layer is damaged.
+            InputFileError: it is not a container image, or an index without one for the platform.
+            DamagedLayerError: a layer is not a tar.
         """
+        where = f"{self.address}/{repository}:{reference}".replace(":sha256:", "@sha256:")
         manifest = self.manifest(repository, reference)
-        if manifest is not None and manifest.is_index:
-            manifest = self.manifest(repository, _choose(manifest, platform))
+        if manifest is not None and manifest.content.manifests is not None:
+            manifest = self._chosen(repository, manifest.content.manifests, platform, where, is_asked=is_asked)
         if manifest is None:
             return None
-        config_digest = str(manifest.content["config"]["digest"])
-        with self._get(f"/v2/{repository}/blobs/{config_digest}") as answer:
-            config = msgspec.json.decode(self._checked(answer).read(), type=dict[str, Any])
+        described = manifest.content
+        oci.refuse_no_image(described, where)
+        assert described.config is not None  # it is an image
+        layers = described.layers or ()
+        config = self._config(repository, described, where)
+        if len(layers) != len(config.rootfs.diff_ids):
+            raise ImageBuildError(f"{where}: its configuration has another number of layers than its manifest.")
         workload, variant = names
         return Image(
             workload=workload,
             variant=variant,
             reference=f"{self.address}/{repository}@{manifest.digest}",
-            image_id=config_digest,
-            platform=platforms.normalize(
-                config.get("os", "linux"), config.get("architecture", "unknown"), config.get("variant")
-            ),
+            image_id=described.config.digest,
+            platform=config.platform or "linux/unknown",
             digest=manifest.digest,
-            config_bytes=int(manifest.content["config"]["size"]),
+            config_bytes=described.config.size,
             layers=tuple(
-                self._layer(repository, described, diff_id)
-                for described, diff_id in zip(manifest.content["layers"], config["rootfs"]["diff_ids"], strict=True)
+                self._layer(repository, layer, diff_id)
+                for layer, diff_id in zip(layers, config.rootfs.diff_ids, strict=True)
             ),
             provenance=provenance,
-            healthcheck=healthcheck_of(config.get("config") or {}),
+            healthcheck=_healthcheck(config.config),
         )
 
     def blob(self, repository: str, digest: str) -> bytes:
@@ -129,25 +140,53 @@ class Registry:
         with self._get(f"/v2/{repository}/blobs/{digest}") as answer:
             return self._checked(answer).read()
 
-    def _layer(self, repository: str, described: dict[str, Any], diff_id: str) -> Layer:
-        digest = str(described["digest"])
+    def _chosen(
+        self, repository: str, index: tuple[oci.Descriptor, ...], platform: str, where: str, *, is_asked: bool
+    ) -> Manifest | None:
+        def read(descriptor: oci.Descriptor) -> oci.Document:
+            manifest = self.manifest(repository, descriptor.digest)
+            if manifest is None:
+                raise RegistryUnreachableError(f"{where}: the registry has not what it lists: {descriptor.digest}.")
+            return manifest.content
+
+        chosen = oci.choose(
+            index,
+            platform,
+            is_asked=is_asked,
+            where=where,
+            read=read,
+            config_of=lambda document: self._config(repository, document, where),
+        )
+        return self.manifest(repository, chosen.descriptor.digest)
+
+    def _config(self, repository: str, document: oci.Document, where: str) -> oci.Config:
+        assert document.config is not None  # it is an image
+        with self._get(f"/v2/{repository}/blobs/{document.config.digest}") as answer:
+            content = self._read(answer, oci.CONFIG_MAX_BYTES)
+        return oci.decoded(content, oci.Config, where, f"configuration {document.config.digest}")
+
+    def _layer(self, repository: str, described: oci.Descriptor, diff_id: str) -> Layer:
+        digest = described.digest
         if digest not in self._counts:
             self._counts[digest] = self._count(repository, digest)
         counts = self._counts[digest]
         return Layer(
             digest=digest,
             diff_id=diff_id,
-            compressed_bytes=int(described["size"]),
-            unpacked_bytes=counts.unpacked_bytes if counts else None,
-            files=counts.files if counts else None,
+            compressed_bytes=described.size,
+            unpacked_bytes=counts.unpacked_bytes,
+            files=counts.files,
+            compression=counts.compression,
         )
 
-    def _count(self, repository: str, digest: str) -> LayerCounts | None:
+    def _count(self, repository: str, digest: str) -> LayerCounts:
         with self._get(f"/v2/{repository}/blobs/{digest}") as answer:
             try:
                 return count(self._checked(answer))
-            except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-                raise ImageBuildError(f"{self.address}/{repository}: layer {digest} is damaged ({error}).") from error
+            except (*tars.DAMAGED, gzip.BadGzipFile) as error:
+                raise DamagedLayerError(f"{self.address}/{repository}: layer {digest} is damaged ({error}).") from error
+            except (OSError, http.client.HTTPException) as error:
+                raise RegistryUnreachableError(f"registry {self.address} broke off its answer ({error}).") from error
 
     @contextmanager
     def _get(self, path: str, accepted: str = "*/*") -> Iterator[http.client.HTTPResponse]:
@@ -163,6 +202,16 @@ class Registry:
             yield answer
         finally:
             connection.close()
+
+    def _read(self, answer: http.client.HTTPResponse, limit: int) -> bytes:
+        """A small answer's whole content."""
+        try:
+            content = self._checked(answer).read(limit + 1)
+        except (OSError, http.client.HTTPException) as error:
+            raise RegistryUnreachableError(f"registry {self.address} broke off its answer ({error}).") from error
+        if len(content) > limit:
+            raise RegistryUnreachableError(f"registry {self.address} answers with more than {limit} bytes.")
+        return content
 
     def _checked(self, answer: http.client.HTTPResponse) -> http.client.HTTPResponse:
         if answer.status != 200:
@@ -181,13 +230,3 @@ class _Connection(http.client.HTTPConnection):
         self.sock = tcp_socket(self._netns)
         self.sock.settimeout(_TIMEOUT_S)
         self.sock.connect((self.host, self.port))
-
-
-def _choose(index: Manifest, platform: str) -> str:
-    """The digest of the index's image for ``platform``, else of its first that is an image at all."""
-    entries = [
-        (platforms.normalize(named.get("os", ""), named.get("architecture", ""), named.get("variant")), entry["digest"])
-        for entry in index.content["manifests"]
-        if (named := entry.get("platform") or {}).get("os") != "unknown"  # attestations call themselves so
-    ]
-    return str(next((digest for name, digest in entries if name == platform), entries[0][1] if entries else ""))

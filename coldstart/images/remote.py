@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
+from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
 from coldstart.errors import RegistryUnreachableError, UsageError
-from coldstart.images import platforms, processes
+from coldstart.images import oci, processes
+from coldstart.images.imports import SILENCE_S
+from coldstart.images.reference import Reference
 from coldstart.images.upstream import platform_options
 
 # How skopeo's libraries word a registry that cannot be reached, against one that has no such image.
@@ -23,77 +23,94 @@ _UNREACHABLE = (
     "eof",
 )
 _UNKNOWN_IMAGE = ("manifest unknown", "name unknown", "not found", "denied", "unauthorized", "requested access")
-_LOGGED = re.compile(r'msg="(.*)"$')
 _NO_SUCH_PLATFORM = "no image found in"
+_PLAIN_HTTP = "server gave http response to https client"
+_INSECURE = (
+    "It speaks plain HTTP, which is not trusted: if you trust it, write in /etc/containers/registries.conf.d/own.conf: "
+    '[[registry]] location = "{}" insecure = true'
+)
 
 
-def fetch(reference: str, folder: Path, platform: str) -> str:
-    """A registry's image as skopeo keeps it, manifest and compressed layers unchanged, from the host's network."""
-    name, at, digest = reference.partition("@")
-    if at and ":" in name.rpartition("/")[2]:
-        name = name.rpartition(":")[0]  # skopeo refuses a tag beside a digest; the digest decides anyhow
-    source = f"docker://{name}{at}{digest}"
+def fetch(reference: str, folder: Path, platform: str, *, is_asked: bool, hint: str = "") -> Path:
+    """A registry's image as skopeo keeps it, manifest and compressed layers unchanged, from the host's network.
+
+    ``hint`` says where else it was looked for, and ends the message where the registry does not give it.
+
+    Raises:
+        UsageError: no such image, or none for ``platform``; the message lists those there are.
+        RegistryUnreachableError: the registry does not answer, or stopped answering.
+    """
+    parsed = Reference.parse(reference)
+    assert parsed is not None  # it was looked at before
+    source = f"docker://{parsed.pinned}"
+    options = ["--tls-verify=false"] if parsed.is_on_loopback else []
     try:
         try:
-            _copy(source, f"dir:{folder}", platform)
+            _copy(source, folder, platform, options)
         except processes.ToolFailedError as error:
             if _NO_SUCH_PLATFORM not in error.output:
                 raise
-            _copy(source, f"dir:{folder}", _first_platform(source))
+            _refuse_platforms(reference, source, platform, options, is_asked=is_asked)
+            raise
+    except processes.ToolSilentError as error:
+        raise RegistryUnreachableError(f"--image {reference}: its registry stopped answering: {error}{hint}") from error
     except processes.ToolFailedError as error:
         if not error.output:
             raise
-        raise refusal(reference, error.output) from error
-    return f"dir:{folder}"
+        raise refusal(reference, error.output, hint) from error
+    return folder
 
 
-def refusal(reference: str, said: str) -> UsageError | RegistryUnreachableError:
+def refusal(reference: str, said: str, hint: str = "") -> UsageError | RegistryUnreachableError:
     """A registry's refusal: no such image is the caller's mistake, no answer the network's."""
     lowered = said.lower()
-    why = reason(said)
+    why = processes.reason(said)
+    if _PLAIN_HTTP in lowered:
+        address = reference.partition("/")[0]
+        return UsageError(f"--image {reference}: {why} {_INSECURE.format(address)}{hint}")
     if any(word in lowered for word in _UNREACHABLE) and not any(word in lowered for word in _UNKNOWN_IMAGE[:3]):
         return RegistryUnreachableError(
-            f"--image {reference}: no local image of that name, and its registry cannot be reached: {why}"
+            f"--image {reference}: no local image of that name, and its registry cannot be reached: {why}{hint}"
         )
     return UsageError(
         f"--image {reference}: no local image of that name, and its registry does not give it (misspelt, or private: "
-        f"docker login): {why}"
+        f"docker login): {why}{hint}"
     )
 
 
-def reason(said: str) -> str:
-    """The last thing skopeo or an engine said, without a logger's frame around it."""
-    lines = said.strip().splitlines()
-    last = lines[-1] if lines else "no reason given"
-    framed = _LOGGED.search(last)
-    return framed.group(1).replace('\\"', '"') if framed else last
+def _copy(source: str, folder: Path, platform: str, options: Sequence[str]) -> None:
+    processes.run(
+        [
+            *("skopeo", "--tmpdir", str(folder.parent), "copy", "--quiet", *_credentials("--src-authfile")),
+            *(f"--src{option.removeprefix('-')}" for option in options),
+            *platform_options(platform),
+            *(source, f"dir:{folder.name}"),
+        ],
+        cwd=folder.parent,
+        silence_s=SILENCE_S,
+    )
 
 
-def _copy(source: str, destination: str, platform: str) -> None:
-    processes.run(["skopeo", "copy", "--quiet", *_credentials(), *platform_options(platform), source, destination])
+def _refuse_platforms(reference: str, source: str, platform: str, options: Sequence[str], *, is_asked: bool) -> None:
+    """Refuse an index without the platform, naming those it has."""
+    where = f"--image {reference}"
+    content = processes.run(
+        ["skopeo", "inspect", "--raw", *options, *_credentials("--authfile"), source], silence_s=SILENCE_S
+    )
+    index = oci.decoded(content.encode(), oci.Document, where, "its index")
+    named = [entry.platform.name for entry in index.manifests or () if entry.platform and not entry.is_attestation]
+    oci.refuse_platforms(named, platform, is_asked=is_asked, where=where)
 
 
-def _first_platform(source: str) -> str:
-    """A platform the image is for, where it is not for ours: it is measured as ``wrong_platform``, not refused."""
-    index = msgspec.json.decode(processes.run(["skopeo", "inspect", "--raw", *_inspect_credentials(), source]))
-    named = index["manifests"][0]["platform"]
-    return platforms.normalize(named["os"], named["architecture"], named.get("variant"))
-
-
-def _credentials() -> list[str]:
+def _credentials(option: str) -> list[str]:
     """Skopeo finds its user's own; under sudo the user is the one who typed it."""
     path = _sudo_users_credentials()
-    return [f"--src-authfile={path}"] if path else []
-
-
-def _inspect_credentials() -> list[str]:
-    path = _sudo_users_credentials()
-    return [f"--authfile={path}"] if path else []
+    return [f"{option}={path}"] if path else []
 
 
 def _sudo_users_credentials() -> Path | None:
     user = os.environ.get("SUDO_USER")
     if not user:
         return None
-    path = Path(f"~{user}").expanduser() / ".docker" / "config.json"
+    path = Path(os.path.expanduser(f"~{user}")) / ".docker" / "config.json"  # noqa: PTH111  there may be no such user
     return path if path.is_file() else None

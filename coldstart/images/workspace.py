@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -10,6 +11,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from coldstart.errors import StorageError
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""What the kernel says of a disk, a share of it or a file that is full."""
 
 
 @contextmanager
@@ -32,13 +36,34 @@ def work_folder(cache: Path) -> Iterator[Path]:
     except OSError as error:
         raise StorageError(f"{work}: {error.strerror}; choose another COLDSTART_CACHE_DIR.") from error
     try:
-        yield folder
+        with full_disk_named(work):
+            yield folder
     except OSError as error:
         if error.errno is not None and error.filename is not None and str(folder) in str(error.filename):
             raise StorageError(f"{error.filename}: {error.strerror}.") from error
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def full_disk_named(folder: Path) -> Iterator[None]:
+    """Say that the disk of ``folder`` is full, where writing below it fails for that.
+
+    Raises:
+        StorageError: no space, or none of this user's share, is left.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise StorageError(full_disk(folder, error.strerror)) from error
+
+
+def full_disk(folder: Path, why: str | None) -> str:
+    """The message for a full disk, with the remedy."""
+    return f"{folder}: {why}. Make room there, or choose another COLDSTART_CACHE_DIR."
 
 
 def put_in_place(made: Path, destination: Path) -> None:

@@ -91,11 +91,15 @@ class Surroundings(Protocol):
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
-    """What the cells of one image have in common: the image, how a container of it is judged ready, on which port."""
+    """What the cells of one image have in common: the image, how a container of it is judged ready, on which port.
+
+    ``emulator`` is what runs its programs here where the CPU does not; ``None`` where no emulator does.
+    """
 
     image: Image
     new_probe: Callable[[], Probe]
     port: int | None = None
+    emulator: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,7 @@ from coldstart.measure.assemble import (
 from coldstart.measure.bench import Bench, Subject
 from coldstart.measure.cold import ColdKeeper, doubt
 from coldstart.measure.failure import TrialFailure
+from coldstart.measure.foreign import with_platform
 from coldstart.model.cell import Cell, Network, Side, Tier, Trial
 from coldstart.model.sample import ColdProof, Conditions, Harness, Outcome, Sample
 from coldstart.probes.base import NotReady, Probe, Ready, last_line, options_with
@@ -290,16 +291,14 @@ class _TrialRun:
         return sample
 
     def _judged(self, sample: Sample) -> Sample:
-        host = self._bench.engine.facts().platform if sample.outcome is not Outcome.OK else None
-        image = self._subject.image
         warnings = tuple(dict.fromkeys(self._bench.engine.take_warnings()))
-        foreign = host is not None and not host.startswith(_base_platform(image.platform))
-        outcome, reason = sample.outcome, sample.reason
-        if foreign and outcome in {Outcome.CREATE_FAILED, Outcome.START_FAILED, Outcome.EXITED}:
-            outcome, reason = (
-                Outcome.WRONG_PLATFORM,
-                f"the image is for {image.platform}, this engine is {host}: {reason}",
-            )
+        outcome, reason = with_platform(
+            sample.outcome,
+            sample.reason,
+            image=self._subject.image.platform,
+            engine=self._bench.engine.facts().platform,
+            emulator=self._subject.emulator,
+        )
         return msgspec.structs.replace(
             sample,
             outcome=outcome,
@@ -369,7 +368,3 @@ def _moved(step_ns: int) -> str:
         f"the wall clock was set {way} by {format_ns(abs(step_ns))} during the trial, so "
         "what the engine dates cannot be placed; wait until the clock is synchronised: timedatectl"
     )
-
-
-def _base_platform(platform: str) -> str:
-    return "/".join(platform.split("/")[:2])

@@ -6,12 +6,16 @@ from collections.abc import Iterable
 
 import msgspec
 
+GZIP, ZSTD, UNCOMPRESSED = COMPRESSIONS = ("gzip", "zstd", "none")
+"""How a layer's blob is compressed, by its content: engines look at that, not at the type in the manifest."""
+
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True):
     """One layer: ``digest`` names its compressed blob, ``diff_id`` its unpacked tar.
 
     ``digest`` and ``compressed_bytes`` are ``None`` where the manifest was never seen by us. ``unpacked_bytes`` is the
     sum of its files' sizes and ``files`` the number of tar members; ``None`` where the blob was never seen.
+    ``compression`` is one of `COMPRESSIONS`, ``None`` in older runs.
     """
 
     digest: str | None
@@ -19,6 +23,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     compressed_bytes: int | None
     unpacked_bytes: int | None = None
     files: int | None = None
+    compression: str | None = None
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,12 +18,13 @@ from coldstart.errors import InvalidEnvironmentError
 from coldstart.images.bases import BaseSource
 from coldstart.images.build import ensure_images
 from coldstart.images.catalogue import Workload, with_own
+from coldstart.images.emulation import emulator_for
 from coldstart.images.intake import take_in
 from coldstart.measure.bench import Bench, Subject
 from coldstart.measure.cold import unprovable
 from coldstart.model.cell import Cell, Tier
 from coldstart.model.experiment import Experiment
-from coldstart.model.image import Image
+from coldstart.model.image import ZSTD, Image
 from coldstart.model.run import SCHEMA_VERSION, RegistryFacts, RunManifest
 from coldstart.plan.overrides import with_image
 from coldstart.plan.schedule import cells, check_levels, missing_variants
@@ -97,7 +98,8 @@ class Prepared:
 
     def _subject(self, image: Image, workloads: dict[str, Workload]) -> Subject:
         ready = self.experiment.ready or workloads[image.workload].ready
-        return Subject(image=image, new_probe=probes.factory(ready), port=ready.port)
+        emulator = emulator_for(image.platform, self.place.engine.facts().platform)
+        return Subject(image=image, new_probe=probes.factory(ready), port=ready.port, emulator=emulator)
 
 
 def prepare(
@@ -206,6 +208,7 @@ def _images(
 ) -> tuple[Experiment, dict[ImageKey, Image]]:
     if experiment.image is not None:
         image = _ad_hoc_image(place, experiment.image, platform, progress)
+        _refuse_unreadable(place, image)
         return with_image(experiment, workload=image.workload, variant=image.variant), {
             (image.workload, image.variant): image
         }
@@ -221,6 +224,22 @@ def _ad_hoc_image(place: Place, reference: str, platform: str | None, progress: 
         return take_in(place.image_host, reference, platform, progress)
     name, _, variant = reference.partition(":")
     return fake.image(name, variant or "image")
+
+
+def _refuse_unreadable(place: Place, image: Image) -> None:
+    """Refuse layers that the engine cannot unpack before anything is measured: the pull would fail with a tar error.
+
+    Raises:
+        InvalidEnvironmentError: naming the compression, and what helps.
+    """
+    if Capability.ZSTD_LAYERS in place.engine.capabilities:
+        return
+    if any(layer.compression == ZSTD for layer in image.layers):
+        raise InvalidEnvironmentError(
+            f"--image {image.workload}: its layers are compressed by zstd, which this engine "
+            f"({place.engine.name} {place.engine.facts().version}) does not unpack. Use a newer engine (Docker 23 or "
+            "later), or build with gzip: docker buildx build -o type=image,compression=gzip,force-compression=true"
+        )
 
 
 def _provable(

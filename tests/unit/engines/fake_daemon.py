@@ -32,6 +32,7 @@ class FakeDaemon:
         self.kernel: str | None = None
         self.warnings: list[str] | None = []
         self.containers: dict[str, dict[str, Any]] = {}
+        self.version = "20.10.24"
 
     @property
     def changes(self) -> list[str]:
@@ -47,7 +48,7 @@ class FakeDaemon:
             case ["_ping"]:
                 return 200, "OK"
             case ["version"]:
-                return 200, {"Version": "20.10.24", "ApiVersion": self.api_version, "Os": "linux", "Arch": "amd64"}
+                return 200, {"Version": self.version, "ApiVersion": self.api_version, "Os": "linux", "Arch": "amd64"}
             case ["info"]:
                 runtimes = {"runc": {"path": "runc"}, "io.containerd.runc.v2": {"path": "runc"}}
                 kernel = {} if self.kernel is None else {"KernelVersion": self.kernel}

@@ -56,6 +56,16 @@ def test_only_engines_up_to_26_tell_the_start_by_their_state(daemon: FakeDaemon,
         assert (Capability.STARTED_AT_EXEC in engine.capabilities) is tells
 
 
+@pytest.mark.parametrize(
+    ("version", "reads"),
+    [("20.10.24+dfsg1", False), ("22.06", False), ("23.0.0", True), ("28.5.1", True), ("dev", True)],
+)
+def test_docker_unpacks_zstd_from_23_on(daemon: FakeDaemon, version: str, reads: bool) -> None:
+    daemon.version = version
+    with closing(connect(EngineAddress(url=daemon.url, where="user"))) as engine:
+        assert (Capability.ZSTD_LAYERS in engine.capabilities) is reads
+
+
 # --- leaving ---
 
 

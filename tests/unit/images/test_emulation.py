@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from coldstart.images import platforms
-from coldstart.images.emulation import executable, runs_here
+from coldstart.images.emulation import emulator_for, emulator_of, executable, runs_here
 from coldstart.kit.releases import PLATFORMS
 
 # ELF's e_machine and class (https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html)
@@ -102,3 +102,64 @@ def test_where_it_cannot_be_tried_it_does_not_run(
 
     monkeypatch.setattr(subprocess, "run", run)
     assert not runs_here("linux/arm64", tmp_path)
+
+
+QEMU_ARM64 = """enabled
+interpreter /usr/bin/qemu-aarch64-static
+flags: F
+offset 0
+magic 7f454c460201010000000000000000000200b700
+mask ffffffffffffff00fffffffffffffffffeffffff
+"""
+
+
+@pytest.fixture
+def registered(tmp_path: Path) -> Path:
+    """What is registered with the kernel: qemu for arm64, and a kind of file that goes by its name."""
+    (tmp_path / "status").write_text("enabled\n")
+    (tmp_path / "register").touch()
+    (tmp_path / "qemu-aarch64").write_text(QEMU_ARM64)
+    (tmp_path / "jar").write_text("enabled\ninterpreter /usr/bin/java\nflags:\nextension .jar\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("platform", "emulator"),
+    [
+        ("linux/arm64", "/usr/bin/qemu-aarch64-static"),
+        ("linux/arm/v7", None),
+        ("linux/s390x", None),
+        ("wasi/wasm", None),
+        ("odd", None),
+    ],
+)
+def test_an_emulator_is_known_by_what_the_kernel_calls_it_for(
+    registered: Path, platform: str, emulator: str | None
+) -> None:
+    assert emulator_of(platform, registered) == emulator
+
+
+def test_an_entry_that_is_disabled_is_not_called(registered: Path) -> None:
+    (registered / "qemu-aarch64").write_text(QEMU_ARM64.replace("enabled", "disabled"))
+    assert emulator_of("linux/arm64", registered) is None
+
+
+def test_all_of_them_can_be_switched_off(registered: Path) -> None:
+    (registered / "status").write_text("disabled\n")
+    assert emulator_of("linux/arm64", registered) is None
+
+
+def test_a_machine_without_binfmt_misc_calls_nothing(tmp_path: Path) -> None:
+    assert emulator_of("linux/arm64", tmp_path / "none") is None
+
+
+@pytest.mark.parametrize(
+    ("image", "engine"),
+    [("linux/amd64", "linux/amd64"), ("linux/amd64/v3", "linux/amd64"), ("linux/arm/v6", "linux/arm"), ("x/y", None)],
+)
+def test_a_cpus_own_images_are_not_emulated(image: str, engine: str | None) -> None:
+    assert emulator_for(image, engine) is None
+
+
+def test_an_image_that_the_cpu_cannot_run_is_emulated_by_whoever_does() -> None:
+    assert emulator_for("linux/s390x", "linux/amd64") is not None

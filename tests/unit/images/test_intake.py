@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,7 @@ from coldstart.errors import RegistryUnreachableError, UsageError
 from coldstart.images import intake
 from coldstart.images.archive import write_archive
 from coldstart.images.host import ImageHost
-from coldstart.images.intake import Origin, archive_source, names_of, resolve
+from coldstart.images.intake import Origin, names_of, resolve
 from coldstart.images.layers import new_layer
 from coldstart.model.image import Image, Layer
 from tests.unit.engines.fake_daemon import FakeDaemon, inspected
@@ -98,60 +96,28 @@ def test_workload_and_variant_are_named_after_the_reference(reference: str, name
     assert names_of(reference) == names
 
 
-def test_a_docker_archive_is_known_by_its_manifest(archive: Path, tmp_path: Path) -> None:
-    assert archive_source(archive, tmp_path) == f"docker-archive:{archive}"
+def test_an_archive_is_known_by_its_content_where_it_has_another_name(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive.rename(tmp_path / "run.oci")
+    monkeypatch.chdir(tmp_path)
+    assert resolve("run.oci", REGISTRY, _never) is Origin.ARCHIVE
 
 
-def test_a_gzipped_archive_is_unpacked_first(archive: Path, tmp_path: Path) -> None:
-    packed = tmp_path / "app.tar.gz"
-    packed.write_bytes(gzip.compress(archive.read_bytes()))
-    plain = archive_source(packed, tmp_path).removeprefix("docker-archive:")
-    assert Path(plain).read_bytes() == archive.read_bytes()
+def test_a_file_that_is_no_archive_does_not_hide_an_image_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "app").write_text("#!/bin/sh\n")
+    monkeypatch.chdir(tmp_path)
+    assert resolve("app", REGISTRY, lambda _: False) is Origin.REGISTRY
+    assert "write ./app" in intake._hint_of_a_file("app")
+    assert intake._hint_of_a_file("nginx") == ""
 
 
-def test_an_oci_archive_is_known_by_its_layout(tmp_path: Path) -> None:
-    with new_layer(tmp_path / "oci.tar") as writer:
-        writer.add_file("oci-layout", b"{}")
-    assert archive_source(tmp_path / "oci.tar", tmp_path) == f"oci-archive:{tmp_path / 'oci.tar'}"
-
-
-def test_an_oci_layout_is_a_folder(tmp_path: Path) -> None:
-    (tmp_path / "oci-layout").touch()
-    assert archive_source(tmp_path, tmp_path) == f"oci:{tmp_path}"
-
-
-def test_a_plain_folder_is_no_image(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="not an OCI layout"):
-        archive_source(tmp_path, tmp_path)
-
-
-def test_an_archive_of_several_images_is_refused(tmp_path: Path) -> None:
-    with new_layer(tmp_path / "two.tar") as writer:
-        writer.add_file("manifest.json", json.dumps([{}, {}]).encode())
-    with pytest.raises(UsageError, match="it holds 2 images"):
-        archive_source(tmp_path / "two.tar", tmp_path)
-
-
-def test_a_tar_of_anything_else_is_no_image(tmp_path: Path) -> None:
-    with new_layer(tmp_path / "x.tar") as writer:
-        writer.add_file("readme", b"")
-    with pytest.raises(UsageError, match="neither a docker archive"):
-        archive_source(tmp_path / "x.tar", tmp_path)
-
-
-@pytest.mark.parametrize("content", [b"", b"junk" * 400, b"\x1f\x8b junk", gzip.compress(b"x" * 9999)[:-12]])
-def test_a_damaged_archive_is_named(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "bad.tar"
-    path.write_bytes(content)
-    with pytest.raises(UsageError, match=r"bad\.tar: not a readable tar"):
-        archive_source(path, tmp_path)
-
-
-def test_an_archive_with_a_broken_manifest_is_named(tmp_path: Path) -> None:
-    with new_layer(tmp_path / "m.tar") as writer:
-        writer.add_file("manifest.json", b"{")
-    with pytest.raises(UsageError, match=r"m\.tar"):
-        archive_source(tmp_path / "m.tar", tmp_path)
+@pytest.mark.parametrize("reference", ["~nobody-of-that-name/app.tar"])
+def test_a_user_that_is_not_there_is_a_file_that_is_not_there(reference: str) -> None:
+    with pytest.raises(UsageError, match="there is no such file"):
+        resolve(reference, REGISTRY, _never)
 
 
 def test_no_docker_of_ones_own_has_no_image(monkeypatch: pytest.MonkeyPatch) -> None:

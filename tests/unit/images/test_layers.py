@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from coldstart.images.layers import EPOCH_S, count, new_layer, plain_name, split
+from coldstart.images.layers import EPOCH_S, LayerCounts, count, new_layer, plain_name, split
+from coldstart.model.image import GZIP, UNCOMPRESSED, ZSTD
 
 
 def _tar(path: Path, *members: tuple[tarfile.TarInfo, bytes]) -> Path:
@@ -40,15 +41,15 @@ def mixed(tmp_path: Path) -> bytes:
 
 
 def test_a_layers_bytes_are_its_files_and_its_files_are_its_members(mixed: bytes) -> None:
-    assert count(io.BytesIO(mixed)) == (8, 5)
+    assert count(io.BytesIO(mixed)) == LayerCounts(UNCOMPRESSED, 8, 5)
 
 
 def test_a_gzipped_layer_counts_as_its_content_does(mixed: bytes) -> None:
-    assert count(io.BytesIO(gzip.compress(mixed))) == (8, 5)
+    assert count(io.BytesIO(gzip.compress(mixed))) == LayerCounts(GZIP, 8, 5)
 
 
 def test_a_zstd_layer_is_unknown_and_not_zero() -> None:
-    assert count(io.BytesIO(b"\x28\xb5\x2f\xfd" + bytes(20))) is None
+    assert count(io.BytesIO(b"\x28\xb5\x2f\xfd" + bytes(20))) == LayerCounts(ZSTD, None, None)
 
 
 def test_a_truncated_layer_is_an_error(mixed: bytes) -> None:

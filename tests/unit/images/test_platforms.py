@@ -80,3 +80,32 @@ def test_debians_names_lead_back_to_platforms() -> None:
 def test_an_architecture_of_debians_that_nobody_knows_is_refused() -> None:
     with pytest.raises(ImageBuildError, match="hurd-i386"):
         platforms.of_debian("hurd-i386")
+
+
+@pytest.mark.parametrize(
+    ("platform", "engine", "runs"),
+    [
+        ("linux/amd64", "linux/amd64", True),
+        ("linux/amd64/v3", "linux/amd64", True),
+        ("linux/386", "linux/amd64", True),
+        ("linux/amd64", "linux/386", False),
+        ("linux/arm/v7", "linux/arm64", True),
+        ("linux/arm64", "linux/arm/v7", False),
+        ("linux/arm/v6", "linux/arm/v7", True),
+        ("linux/arm/v7", "linux/arm/v6", False),
+        ("linux/arm64", "linux/amd64", False),
+        ("windows/amd64", "linux/amd64", False),
+        ("wasi/wasm", "linux/amd64", False),
+        (None, "linux/amd64", True),
+    ],
+)
+def test_what_runs_without_an_emulator(platform: str | None, engine: str, runs: bool) -> None:
+    assert platforms.runs_natively(platform, engine) is runs
+
+
+@pytest.mark.parametrize(
+    ("said", "platform"), [("linux/amd64", "linux/amd64"), ("linux/arm64", "linux/arm64"), ("windows/amd64", None)]
+)
+def test_an_engine_is_of_the_platform_it_says(said: str, platform: str | None) -> None:
+    assert platforms.of_facts(said) == (platform or said)
+    assert platforms.of_facts("linux/arm") in {"linux/arm/v6", "linux/arm/v7"}

@@ -6,12 +6,14 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from coldstart.errors import StorageError
 from coldstart.images import processes
-from coldstart.images.processes import ToolFailedError
+from coldstart.images.processes import ToolFailedError, ToolSilentError
 
 
 def test_a_tools_output_is_returned() -> None:
@@ -61,3 +63,29 @@ def test_an_interrupted_tool_may_clean_up_before_it_ends(tmp_path: Path) -> None
     with pytest.raises(KeyboardInterrupt):
         processes.run([sys.executable, "-c", script])
     assert (tmp_path / "cleaned").exists()
+
+
+def test_a_tool_that_does_nothing_is_ended_and_named() -> None:
+    began = time.monotonic()
+    with pytest.raises(ToolSilentError, match="did nothing for 0 s and was ended"):
+        processes.run([sys.executable, "-c", "import time; time.sleep(60)"], silence_s=0.4)
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize(
+    "work", ["open('/dev/null', 'wb', 0).write(b'x' * 99)", "[None for _ in range(40000)]", "subprocess.run(['true'])"]
+)
+def test_a_tool_that_does_something_is_waited_for(work: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_COMPUTING_S", 0.02)
+    script = (
+        "import subprocess, time\nend = time.monotonic() + 2.5\n"
+        f"while time.monotonic() < end:\n    {work}\n    time.sleep(0.002)\nprint('done')"
+    )
+    assert processes.run([sys.executable, "-c", script], silence_s=0.8) == "done\n"
+
+
+@pytest.mark.parametrize("said", ["write /x: no space left on device", "Disk quota exceeded"])
+def test_a_full_disk_is_told_as_one_whichever_tool_met_it(tmp_path: Path, said: str) -> None:
+    script = f"import sys; sys.exit({said!r})"
+    with pytest.raises(StorageError, match=f"{tmp_path}: {said}"):
+        processes.run([sys.executable, "-c", script], cwd=tmp_path)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import tarfile
 from typing import Any
 
 import pytest
 
-from coldstart.errors import ImageBuildError, RegistryUnreachableError
+from coldstart.errors import ImageBuildError, InputFileError, RegistryUnreachableError
+from coldstart.images import oci
 from coldstart.images.registry import Registry, healthcheck_of
 from coldstart.model.image import Healthcheck, Image
 from tests.unit.images.fake_registry import FakeRegistry
@@ -79,19 +81,67 @@ def test_an_image_for_another_platform_says_so(registry_server: FakeRegistry) ->
     assert image.platform == "linux/arm/v7"
 
 
-@pytest.mark.parametrize(("ours", "chosen"), [("amd64", "amd64"), ("riscv64", "s390x")])
-def test_of_an_index_our_platforms_image_is_taken_else_the_first(
-    registry_server: FakeRegistry, ours: str, chosen: str
-) -> None:
-    entries = [{"digest": "sha256:" + "0" * 64, "platform": {"os": "unknown", "architecture": "unknown"}}]
-    for architecture in ("s390x", ours):
-        digest = registry_server.put_image("c/w", architecture, [_layer(1)], architecture=architecture)
-        if architecture in {"s390x", "amd64"}:
-            entries.append({"digest": digest, "platform": {"os": "linux", "architecture": architecture}})
-    registry_server.put_manifest("c/w", "v", {"manifests": entries})
+def _index(server: FakeRegistry, *architectures: str) -> None:
+    entries: list[object] = [
+        {"digest": "sha256:" + "0" * 64, "size": 1, "platform": {"os": "unknown", "architecture": "unknown"}}
+    ]
+    for architecture in architectures:
+        digest = server.put_image("c/w", architecture, [_layer(1)], architecture=architecture)
+        size = len(server.manifests["c/w", digest])
+        entries.append({"digest": digest, "size": size, "platform": {"os": "linux", "architecture": architecture}})
+    server.put_manifest("c/w", "v", {"manifests": entries})
+
+
+def test_of_an_index_our_platforms_image_is_taken(registry_server: FakeRegistry) -> None:
+    _index(registry_server, "s390x", "amd64")
     image = _read(registry_server)
     assert image is not None
-    assert image.platform == f"linux/{chosen}"
+    assert image.platform == "linux/amd64"
+
+
+def test_an_index_without_our_platform_is_refused_with_those_it_has(registry_server: FakeRegistry) -> None:
+    _index(registry_server, "s390x", "riscv64")
+    with pytest.raises(InputFileError, match=r"c/w:v: is for linux/riscv64, linux/s390x, not for linux/amd64"):
+        _read(registry_server)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 200_000,
+        b'{"config": {"digest": "../../etc/passwd", "size": 1}, "layers": []}',
+        b'{"config": {"digest": "sha256:%s", "size": -1}, "layers": []}' % (b"0" * 64),
+        b'{"config": 7}',
+        b'{"layers": {}}',
+        b"\xff\xfe",
+    ],
+)
+def test_an_answer_that_no_registry_gives_is_one_message(registry_server: FakeRegistry, body: bytes) -> None:
+    registry_server.manifests["c/w", "v"] = body
+    with pytest.raises(RegistryUnreachableError, match="not as a registry"):
+        _read(registry_server)
+
+
+def test_an_answer_without_end_is_not_read_to_its_end(registry_server: FakeRegistry) -> None:
+    registry_server.manifests["c/w", "v"] = b" " * (oci.DOCUMENT_MAX_BYTES + 1)
+    with pytest.raises(RegistryUnreachableError, match="answers with more than"):
+        _read(registry_server)
+
+
+def test_layers_and_their_diff_ids_have_to_be_as_many(registry_server: FakeRegistry) -> None:
+    registry_server.put_image("c/w", "v", [_layer(1)])
+    manifest = json.loads(registry_server.manifests["c/w", "v"])
+    manifest["layers"] *= 2
+    registry_server.put_manifest("c/w", "v", manifest)
+    with pytest.raises(ImageBuildError, match="another number of layers"):
+        _read(registry_server)
+
+
+def test_a_layers_compression_is_what_its_content_says(registry_server: FakeRegistry) -> None:
+    registry_server.put_image("c/w", "v", [_layer(1), gzip.decompress(_layer(2)), b"\x28\xb5\x2f\xfd0000"])
+    image = _read(registry_server)
+    assert image is not None
+    assert [layer.compression for layer in image.layers] == ["gzip", "none", "zstd"]
 
 
 def test_a_reference_it_does_not_have_is_none(registry_server: FakeRegistry) -> None:

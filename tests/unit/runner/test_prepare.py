@@ -410,3 +410,49 @@ def test_of_a_registry_elsewhere_a_hash_is_stored_in_place_of_its_address(link: 
     manifest = manifest_of(replace(one, images={("hello", "alpine"): image}))
     assert manifest.registry.address == address
     assert [stored.reference for stored in manifest.images] == [f"{address}/coldstart/hello@sha256:1"]
+
+
+# --- images of another kind ---
+
+
+class Old(FakeEngine):
+    """Does not unpack zstd."""
+
+    capabilities = FakeEngine.capabilities - {Capability.ZSTD_LAYERS}
+
+
+def ad_hoc_prepared(image: Image, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> Prepared:
+    monkeypatch.setattr(module, "_ad_hoc_image", lambda *_: image)
+    return prepared(
+        msgspec.structs.replace(ad_hoc("app:1", LOG), engine=("fake",), tier=(Tier.WARM,)), make_place(engine)
+    )
+
+
+def compressed(compression: str) -> Image:
+    layers = tuple(msgspec.structs.replace(layer, compression=compression) for layer in make_image().layers)
+    return make_image(layers=layers)
+
+
+def test_layers_the_engine_cannot_unpack_are_refused_before_anything_is_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(InvalidEnvironmentError, match=r"compressed by zstd, which this engine \(fake 0\) .*gzip"):
+        ad_hoc_prepared(compressed("zstd"), Old(), monkeypatch)
+
+
+@pytest.mark.parametrize(("compression", "engine"), [("zstd", FakeEngine), ("gzip", Old), ("none", Old)])
+def test_layers_the_engine_unpacks_are_measured(
+    compression: str, engine: type[FakeEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = ad_hoc_prepared(compressed(compression), engine(), monkeypatch)
+    assert {layer.compression for image in one.images.values() for layer in image.layers} == {compression}
+
+
+def test_an_image_of_another_cpu_is_known_to_be_emulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = ad_hoc_prepared(make_image(platform="linux/s390x"), FakeEngine(), monkeypatch)
+    assert [subject.emulator is None for subject in one.bench("r").subjects.values()] == [False]
+
+
+def test_an_image_of_this_cpu_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = ad_hoc_prepared(make_image(), FakeEngine(), monkeypatch)
+    assert [subject.emulator for subject in one.bench("r").subjects.values()] == [None]
