@@ -8,7 +8,9 @@ import pandas as pd
 from scipy import stats
 
 from coldstart.analyse import frames
-from coldstart.model.sample import CONTAMINATED_ABOVE, Outcome
+from coldstart.model.cell import Side
+from coldstart.model.repeats import Repeats
+from coldstart.model.sample import Outcome
 
 SLOW = 1.5
 SLOW_SHARE = 0.10
@@ -32,7 +34,10 @@ class SentinelTest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Contamination(msgspec.Struct, frozen=True, kw_only=True):
-    """What spoilt a comparison, in sentences; none where nothing did."""
+    """What spoilt a comparison, in sentences; none where nothing did.
+
+    ``attempts`` and ``requeued`` are of all cells but those that were never once cold, which spoil no others.
+    """
 
     attempts: int
     requeued: int
@@ -43,24 +48,40 @@ class Contamination(msgspec.Struct, frozen=True, kw_only=True):
 def examine(frame: pd.DataFrame) -> Contamination:
     """Look at a run's trials and sentinels, by two rules.
 
-    More than a tenth of the trials had to be repeated (not cold, not quiet). Or the sentinel, a fixed piece of CPU work
-    and a fixed write before each block, took more than 1.5 times its median in more than one of ten blocks (exact
+    More than a tenth of the trials had to be repeated (`coldstart.model.repeats`). Or the sentinel, some fixed CPU
+    work and a fixed write before each block, took more than 1.5 times its median in more than one of ten blocks (exact
     binomial test, 1 %); the write's is shown and decides nothing, for a disk's flushes vary by more than that in peace.
     """
-    rows = frames.planned(frame)
-    requeued = sum(Outcome(outcome).is_requeued for outcome in rows["outcome"])
+    rows, repeats = frames.planned(frame), repeats_in(frame)
     tests = tuple(
         test for column, name in _SENTINELS.items() if (test := _test(name, frames.values(rows, column))) is not None
     )
     reasons = []
-    if requeued > CONTAMINATED_ABOVE * len(rows):
-        reasons.append(f"{requeued} of {len(rows)} starts had to be repeated: not cold, not quiet or throttled")
+    if repeats.is_contaminated:
+        reasons.append(repeats.disturbance)
     reasons += [
         f"the {test.name} sentinel took more than {SLOW} times its median in {test.slow} of {test.n} blocks"
         for test in tests
         if test.is_disturbed and test.name == "CPU"
     ]
-    return Contamination(attempts=len(rows), requeued=requeued, sentinels=tests, reasons=tuple(reasons))
+    return Contamination(attempts=repeats.attempts, requeued=repeats.requeued, sentinels=tests, reasons=tuple(reasons))
+
+
+def repeats_in(frame: pd.DataFrame) -> Repeats:
+    """What a tidy frame says of starts that had to be repeated."""
+    found = Repeats()
+    cells = [cell for _, cell in sorted((at, cell) for cell, rows in frames.by_cell(frame) for at in rows.index)]
+    sides = frame["side"] if "side" in frame else [None] * len(frame)
+    for cell, side, outcome, reason, warmup in zip(
+        cells, sides, frame["outcome"], frame["reason"], frame["warmup"], strict=True
+    ):
+        found.note(
+            (Side(side) if isinstance(side, str) else None, cell),
+            Outcome(outcome),
+            reason=reason if isinstance(reason, str) else None,
+            warmup=bool(warmup),
+        )
+    return found
 
 
 def _test(name: str, readings: np.ndarray[tuple[int], np.dtype[np.float64]]) -> SentinelTest | None:

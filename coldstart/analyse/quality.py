@@ -6,7 +6,9 @@ import msgspec
 import pandas as pd
 
 from coldstart.analyse import frames
-from coldstart.model.sample import CONTAMINATED_ABOVE, Outcome
+from coldstart.analyse.contamination import repeats_in
+from coldstart.model.cell import Cell
+from coldstart.model.sample import Outcome
 from coldstart.model.timeline import ADDENDS, PULL_PARTS
 
 
@@ -14,7 +16,9 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
     """Counts over a whole run, warm-up rows apart from ``warmups`` left out.
 
     ``sums_checked`` timed rows were checked for e2e = pull + create + init + readiness + gap, ``sums_broken`` of them
-    do not add up to the ns; ``parts_checked`` and ``parts_broken`` likewise for pull's exclusive parts.
+    do not add up to the ns; ``parts_checked`` and ``parts_broken`` likewise for pull's exclusive parts. ``never_cold``
+    are cells that were left out since their image could not be proved cold, each with the reason. The run is
+    ``contaminated`` where more than a tenth of all others' trials had to be repeated, which ``disturbance`` tells.
     """
 
     attempts: int
@@ -26,16 +30,14 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
     sums_broken: int
     parts_checked: int
     parts_broken: int
-
-    @property
-    def contaminated(self) -> bool:
-        """More than a tenth of the trials had to be repeated."""
-        return self.requeued > CONTAMINATED_ABOVE * self.attempts
+    contaminated: bool
+    disturbance: str
+    never_cold: tuple[tuple[Cell, str], ...]
 
 
 def assess(frame: pd.DataFrame) -> Quality:
     """Count and check a tidy frame."""
-    rows, timed = frames.planned(frame), frames.timed(frame)
+    rows, timed, repeats = frames.planned(frame), frames.timed(frame), repeats_in(frame)
     requeued = sum(Outcome(outcome).is_requeued for outcome in rows["outcome"])
     sums_checked, sums_broken = _broken_sums(timed, "e2e_ns", ADDENDS)
     parts_checked, parts_broken = _broken_sums(timed, "pull_ns", PULL_PARTS)
@@ -49,6 +51,9 @@ def assess(frame: pd.DataFrame) -> Quality:
         sums_broken=sums_broken,
         parts_checked=parts_checked,
         parts_broken=parts_broken,
+        contaminated=repeats.is_contaminated,
+        disturbance=repeats.disturbance if repeats.is_contaminated else "",
+        never_cold=tuple({cell: reason for (_, cell), reason in repeats.never_cold.items()}.items()),
     )
 
 

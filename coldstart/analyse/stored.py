@@ -50,7 +50,9 @@ def conclude_runs(baseline: Measured, candidate: Measured, rule: Rule, limits: S
     decisions = judge_unpaired(_arms(baseline.frame, candidate.frame, pairs, rule), rule)
     effects = pair_effects(baseline.frame, candidate.frame, pairs)
     counters = check_counters(
-        paired_images(_with_images(pairs, candidate), baseline.manifest.images, candidate.manifest.images),
+        paired_images(
+            _with_images(pairs, candidate), baseline.manifest.images_of(None), candidate.manifest.images_of(None)
+        ),
         tuple(limits),
     )
     contamination = _together(examine(baseline.frame), examine(candidate.frame))

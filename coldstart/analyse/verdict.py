@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 import msgspec
 import pandas as pd
 
 from coldstart.analyse import frames
-from coldstart.analyse.contamination import Contamination, examine
+from coldstart.analyse.contamination import Contamination, examine, repeats_in
 from coldstart.analyse.contest import PhaseEffect, moved_phase, phase_effects, series_of
 from coldstart.analyse.counters import CounterCheck, Limit, check_counters
 from coldstart.analyse.gate import Call, Decision, judge, overall
 from coldstart.errors import EXIT_ENVIRONMENT, EXIT_INCONCLUSIVE, EXIT_OK, EXIT_REGRESSION
-from coldstart.model.cell import CellPair
+from coldstart.model.cell import CellPair, Side
 from coldstart.model.image import Image
 from coldstart.model.rule import Rule
 from coldstart.model.run import RunManifest
@@ -81,11 +81,16 @@ def conclude(
         raise ValueError(f"run {manifest.run_id} has no two contenders to judge")
     stored_rule, pairs = manifest.comparison.rule, manifest.comparison.pairs
     rule = rule or stored_rule
-    decisions = judge(series_of(frame, pairs, rule), rule)
+    never_cold = _never_cold(frame, pairs)
+    judged = tuple(pair for pair in pairs if pair not in never_cold)
+    decisions = judge(series_of(frame, judged, rule), rule)
     effects = phase_effects(frame, pairs)
     counters = check_counters(images_of(manifest), tuple(limits))
     contamination = examine(frame)
     outcome, reasons = end(decisions, counters, contamination, rule)
+    if never_cold:
+        has_to_be_judged = manifest.comparison.every_pair or not judged
+        outcome, reasons = _without(tuple(never_cold.values()), outcome, reasons, is_invalid=has_to_be_judged)
     timed = len(frames.timed(frame))
     return Verdict(
         run_id=manifest.run_id,
@@ -104,6 +109,26 @@ def conclude(
         requeued=contamination.requeued,
         stored_rule=None if rule == stored_rule else stored_rule,
     )
+
+
+def _never_cold(frame: pd.DataFrame, pairs: Sequence[CellPair]) -> dict[CellPair, str]:
+    """Pairs of which a side was never once cold, each with a sentence that says why."""
+    reasons = repeats_in(frame).never_cold
+    found: dict[CellPair, str] = {}
+    for pair in pairs:
+        for side in Side:
+            if (why := reasons.get((side, pair.of(side)))) is not None:
+                found[pair] = f"{pair.of(side).key} ({side}) could not be proved cold: {why}"
+    return found
+
+
+def _without(
+    left_out: tuple[str, ...], outcome: Outcome, reasons: tuple[str, ...], *, is_invalid: bool
+) -> tuple[Outcome, tuple[str, ...]]:
+    """The verdict without pairs that were never cold: none at all where they had to be judged, but a regression."""
+    if is_invalid and outcome is not Outcome.REGRESSION:
+        return Outcome.INVALID, left_out
+    return outcome, (*reasons, *(f"left out: {why}" for why in left_out))
 
 
 def moved_in(
@@ -160,14 +185,15 @@ def _with(decisions: Sequence[Decision], call: Call) -> list[Decision]:
 def images_of(manifest: RunManifest) -> dict[str, tuple[Image, Image]]:
     """For hard limits: the images of each pair, by the pair's names; a pair that differs in no image has one name."""
     assert manifest.comparison is not None
-    return paired_images(manifest.comparison.pairs, manifest.images, manifest.images)
+    return paired_images(
+        manifest.comparison.pairs, manifest.images_of(Side.BASELINE), manifest.images_of(Side.CANDIDATE)
+    )
 
 
 def paired_images(
-    pairs: Sequence[CellPair], baseline: Sequence[Image], candidate: Sequence[Image]
+    pairs: Sequence[CellPair], before: Mapping[tuple[str, str], Image], after: Mapping[tuple[str, str], Image]
 ) -> dict[str, tuple[Image, Image]]:
     """The images of each pair, of those that each side has."""
-    before, after = ({(image.workload, image.variant): image for image in images} for images in (baseline, candidate))
     found: dict[str, tuple[Image, Image]] = {}
     for pair in pairs:
         ours, theirs = before[pair.baseline.image_key], after[pair.candidate.image_key]

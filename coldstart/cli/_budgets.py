@@ -31,7 +31,7 @@ def judge_budgets(run: StoredRun, targets: Path, *, as_json: bool) -> int:
     if is_file:
         _check_levels(targets, publication.target, run)
     frame = tidy(run)
-    found = overviews(judge(publication.target, frame, run.manifest.images))
+    found = overviews(judge(publication.target, frame, run.manifest.all_images))
     code, why = budget_code(frame, summarise(frame), found)
     if as_json:
         record = {"run_id": run.manifest.run_id, "exit_code": code, "reason": why, "targets": found}

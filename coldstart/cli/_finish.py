@@ -35,7 +35,7 @@ def finish(
     from coldstart.cli._consent import wishes  # noqa: PLC0415  --help need not pay for it
     from coldstart.cli._export import write_table  # noqa: PLC0415
     from coldstart.cli._repeat import compared  # noqa: PLC0415
-    from coldstart.cli._summary import is_contaminated, show  # noqa: PLC0415
+    from coldstart.cli._summary import show  # noqa: PLC0415
     from coldstart.model.sample import Outcome  # noqa: PLC0415
     from coldstart.store.reader import open_run  # noqa: PLC0415
 
@@ -60,13 +60,9 @@ def finish(
         )
     if not any(sample.outcome is Outcome.OK for sample in samples):
         raise NothingMeasuredError(_why_nothing(samples, writer.path))
+    _check_repeats(samples, writer.path, say)
     if missing := _missing(run.manifest.experiment, samples):
         say(f"the budget is spent with {missing} blocks not begun. {go_on}")
-    if is_contaminated(samples):
-        raise InvalidEnvironmentError(
-            "contaminated: more than a tenth of the trials were not cold, not quiet or throttled. All are kept in "
-            f"{writer.path}; see their reasons, end what else runs here, and measure again."
-        )
     say(f"stored in {writer.path}; report it with: coldstart report {writer.path}")
 
 
@@ -83,6 +79,19 @@ def _hint(run: StoredRun) -> str | None:
     )
 
 
+def _check_repeats(samples: tuple[Sample, ...], path: Path, say: Callable[[str], None]) -> None:
+    from coldstart.model.repeats import repeats_of  # noqa: PLC0415  --help need not pay for it
+
+    found = repeats_of(samples)
+    for (_, cell), reason in found.never_cold.items():
+        say(f"left out: {cell.key} could not be proved cold: {reason}")
+    if found.is_contaminated:
+        raise InvalidEnvironmentError(
+            f"contaminated: more than a tenth of the starts is too much. {found.disturbance} All are kept in {path}. "
+            "End what else runs here, and measure again."
+        )
+
+
 def _missing(experiment: Experiment, samples: tuple[Sample, ...]) -> int:
     """Blocks that were not begun."""
     last = max((sample.trial.block for sample in samples), default=-1)
@@ -90,9 +99,21 @@ def _missing(experiment: Experiment, samples: tuple[Sample, ...]) -> int:
 
 
 def _why_nothing(samples: tuple[Sample, ...], path: Path) -> str:
+    from coldstart.model.repeats import repeats_of  # noqa: PLC0415  --help need not pay for it
+
     if not samples:
         return "nothing was measured: the budget was spent before the first start. Give more time with --budget."
-    last = samples[-1]
+    repeats, last = repeats_of(samples), samples[-1]
+    if all((sample.trial.side, sample.trial.cell) in repeats.never_cold for sample in samples):
+        cells = "; ".join(
+            f"{cell.key} could not be proved cold: {why}" for (_, cell), why in repeats.never_cold.items()
+        )
+        return f"nothing was measured. {cells} All are kept in {path}"
+    if all(sample.outcome.is_requeued for sample in samples):
+        return (
+            f"nothing was measured, for this machine was disturbed all the time: {repeats.disturbance} End what else "
+            f"runs here, and measure again. All {len(samples)} starts are kept in {path}"
+        )
     return (
         f"nothing was measured: none of {len(samples)} starts succeeded. The last: {last.trial.cell.key} "
         f"{last.outcome}: {last.reason}. All are kept, with what the containers wrote, in {path}"

@@ -11,7 +11,7 @@ import msgspec
 from coldstart.cli._extras import can_report
 from coldstart.cli._repeat import show_repetition
 from coldstart.model.cell import Cell
-from coldstart.model.sample import CONTAMINATED_ABOVE, Outcome, Sample
+from coldstart.model.sample import Outcome, Sample
 from coldstart.model.timeline import HEADLINES, phases_of
 from coldstart.plan.schedule import cells
 from coldstart.store.reader import StoredRun
@@ -51,12 +51,6 @@ def show(run: StoredRun, *, as_json: bool, repetition: Repetition | None = None)
 def cell_lines(cells: Sequence[Cell], samples: Sequence[Sample]) -> tuple[CellLine, ...]:
     """A line for every cell planned, measured or not."""
     return tuple(_line(cell, [s for s in samples if s.trial.cell == cell and not s.trial.warmup]) for cell in cells)
-
-
-def is_contaminated(samples: Sequence[Sample]) -> bool:
-    """Whether more than a tenth of the trials, warm-up apart, were not cold, not quiet or throttled."""
-    planned = [sample for sample in samples if not sample.trial.warmup]
-    return sum(sample.outcome.is_requeued for sample in planned) > CONTAMINATED_ABOVE * len(planned)
 
 
 def render(lines: Sequence[CellLine]) -> str:

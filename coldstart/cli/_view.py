@@ -8,8 +8,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
 from coldstart.cli._console import stderr_console
-from coldstart.measure.session import MAX_ATTEMPTS
 from coldstart.model.cell import Trial
+from coldstart.model.repeats import MAX_ATTEMPTS
 from coldstart.model.sample import Outcome, Sample
 from coldstart.model.timeline import phases_of
 from coldstart.units import NS_PER_S, format_ns

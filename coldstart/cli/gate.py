@@ -178,6 +178,7 @@ def _pairs(
             announce=view.announce,
             ended=view.ended,
             tell=tell,
+            say=view.say,
             limits=limits,
         )
     except KeyboardInterrupt:

@@ -279,7 +279,14 @@ def _measure(prepared: Prepared, writer: RunWriter, view: View, deadline_ns: int
     )
     total = per_block * (experiment.warmup + experiment.runs)
     view.begin(total, total - sum(len(block) for block in blocks))
-    samples = measure(prepared.bench(run_id), blocks, deadline_ns=deadline_ns, announce=view.announce)
+    samples = measure(
+        prepared.bench(run_id),
+        blocks,
+        deadline_ns=deadline_ns,
+        at_most=sum(not trial.warmup for block in blocks for trial in block),
+        announce=view.announce,
+        tell=view.say,
+    )
     try:
         with closing(samples):
             for sample in samples:
@@ -291,7 +298,7 @@ def _measure(prepared: Prepared, writer: RunWriter, view: View, deadline_ns: int
 
 
 def _blocks(prepared: Prepared, writer: RunWriter) -> Iterable[tuple[Trial, ...]]:
-    from coldstart.measure.session import MAX_ATTEMPTS  # noqa: PLC0415  --help need not pay for it
+    from coldstart.model.repeats import MAX_ATTEMPTS  # noqa: PLC0415  --help need not pay for it
     from coldstart.plan.schedule import schedule  # noqa: PLC0415
     from coldstart.store.resume import remaining  # noqa: PLC0415
 

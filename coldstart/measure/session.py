@@ -10,26 +10,30 @@ import msgspec
 
 from coldstart.measure.bench import Bench
 from coldstart.measure.trial import Stage
-from coldstart.model.cell import Cell, Side, Trial
+from coldstart.model.cell import Side, Trial
+from coldstart.model.repeats import MAX_ATTEMPTS, Contender, Repeats
 from coldstart.model.sample import Outcome, Sample, SentinelReading
 
-MAX_ATTEMPTS = 3  # a trial that was thrice not cold, not quiet or throttled stays so
-HOPELESS = 3  # a cell that failed this often and never succeeded is given up
+HOPELESS = 3  # a cell that failed this often and never succeeded is given up; so is one never cold in so many trials
 LOST_IN_A_ROW = 3  # an engine lost this often in a row is not coming back
 
 
-_Contender = tuple[Side | None, Cell]
+class Prospects:
+    """What the samples so far say about those to come; ``at_most`` are those planned, warm-up apart, if it is known."""
 
-
-class _Record:
-    """What the samples so far say about those to come."""
-
-    def __init__(self) -> None:
-        self._succeeded: set[_Contender] = set()
-        self._failures: Counter[_Contender] = Counter()
+    def __init__(self, at_most: int | None = None) -> None:
+        self._repeats = Repeats()
+        self._left = at_most
+        self._succeeded: set[Contender] = set()
+        self._failures: Counter[Contender] = Counter()
         self._lost_in_a_row = 0
 
     def note(self, sample: Sample) -> None:
+        """Another sample."""
+        trial = sample.trial
+        self._repeats.note(_contender(trial), sample.outcome, reason=sample.reason, warmup=trial.warmup)
+        if self._left is not None and not trial.warmup and trial.attempt == 0:
+            self._left = max(0, self._left - 1)
         self._lost_in_a_row = self._lost_in_a_row + 1 if sample.outcome is Outcome.ENGINE_LOST else 0
         if sample.outcome is Outcome.OK:
             self._succeeded.add(_contender(sample.trial))
@@ -37,26 +41,48 @@ class _Record:
             self._failures[_contender(sample.trial)] += 1
 
     def is_hopeless(self, trial: Trial) -> bool:
-        return _contender(trial) not in self._succeeded and self._failures[_contender(trial)] >= HOPELESS
+        """Whether the trial's cell is given up on its side: it failed often or was never cold, and never succeeded."""
+        return self.gave_up(_contender(trial))
+
+    def gave_up(self, contender: Contender) -> bool:
+        """As `is_hopeless`, of a side and cell."""
+        if contender in self._succeeded:
+            return False
+        not_cold = self._repeats.not_cold_so_far(contender)
+        return self._failures[contender] >= HOPELESS or not_cold >= HOPELESS * MAX_ATTEMPTS
 
     @property
-    def engine_is_gone(self) -> bool:
-        return self._lost_in_a_row >= LOST_IN_A_ROW
+    def is_over(self) -> bool:
+        """Whether the engine is gone, being lost several times in a row, or nothing can come of the run any more."""
+        return self._lost_in_a_row >= LOST_IN_A_ROW or self._repeats.end(self._left) is not None
+
+    def news(self, sample: Sample) -> str | None:
+        """What its latest sample changes for the rest of the run, in a sentence; ``None`` for nothing."""
+        if (why := self._repeats.end(self._left)) is not None:
+            return f"stopped: {why}"
+        if not self.is_hopeless(sample.trial):
+            return None
+        name = sample.trial.cell.key
+        if sample.outcome is Outcome.NOT_COLD:
+            return f"left out from here on: {name} could not be proved cold: {sample.reason}"
+        return f"left out from here on: {name} failed {HOPELESS} times and never succeeded: {sample.reason}"
 
 
-def _contender(trial: Trial) -> _Contender:
+def _contender(trial: Trial) -> Contender:
     return trial.side, trial.cell
 
 
-def measure(
+def measure(  # noqa: PLR0913  what is wanted of a run, by name
     bench: Bench,
     blocks: Iterable[tuple[Trial, ...]],
     *,
     sides: Mapping[Side, Bench] | None = None,
     with_sentinel: bool = False,
     deadline_ns: int | None = None,
+    at_most: int | None = None,
     stop: Callable[[], bool] = lambda: False,
     announce: Callable[[Trial], None] = lambda _trial: None,
+    tell: Callable[[str], None] = lambda _text: None,
     clock: Callable[[], int] = time.monotonic_ns,
 ) -> Generator[Sample]:
     """Run the trials of ``blocks``; each sample is yielded as its trial ends, and only then the next one begins.
@@ -65,29 +91,35 @@ def measure(
     is read before each block, in a quiet window of its own, and is kept with the block's first sample. ``announce`` is
     told of each trial before it begins, and ``stop`` asked whether to go on. With a deadline (ns of ``clock``) a block
     that would not end in time by the longest block so far is not begun. A cell that failed `HOPELESS` times and never
-    succeeded is left out from then on; the run ends early when the engine is gone.
+    succeeded, or was never cold in as many trials, is left out from then on. The run ends early when the engine is gone
+    and when nothing can come of it any more (`Repeats.end`), for which ``at_most`` says how many starts are planned
+    apart from warm-up. ``tell`` hears, in a sentence, what is left out and why the run ends.
     """
     bench.engine.sweep()
-    stage, record = Stage(bench, sides), _Record()
+    stage, record = Stage(bench, sides), Prospects(at_most)
     longest_ns = 0
     with bench.way_out():
-        for block in blocks:
+        for planned in blocks:
+            block = tuple(trial for trial in planned if not record.is_hopeless(trial))
+            if not block:
+                continue
             begin_ns = clock()
-            if deadline_ns is not None and begin_ns + longest_ns > deadline_ns:
+            is_too_late = deadline_ns is not None and begin_ns + longest_ns > deadline_ns
+            if is_too_late or record.is_over:
                 return
             reading = _sentinel(bench) if with_sentinel else None
             for trial in (queue := _Queue(block)):
-                if stop() or record.engine_is_gone:
+                if stop() or record.is_over:
                     return
-                if record.is_hopeless(trial):
-                    continue
                 announce(trial)
                 sample = stage.run(trial)
                 record.note(sample)
                 if reading is not None:
                     sample, reading = msgspec.structs.replace(sample, sentinel=reading), None
                 yield sample
-                if sample.outcome.is_requeued:
+                if (news := record.news(sample)) is not None:
+                    tell(news)
+                elif sample.outcome.is_requeued:
                     queue.try_again(trial)
             longest_ns = max(longest_ns, clock() - begin_ns)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from coldstart.model.cell import CellPair
+from coldstart.model.cell import CellPair, Side
 from coldstart.model.experiment import Experiment
 from coldstart.model.host import HostFacts
 from coldstart.model.image import Image
@@ -57,12 +57,17 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """Two contenders in one run: the baseline is the run's own experiment, ``candidate`` the other one's.
 
     ``pairs`` are the cells held against one another; each block starts both cells of each pair, one after the other.
-    ``rule`` is what was asked of them; ``None`` where nothing is to be judged (calibration).
+    ``rule`` is what was asked of them; ``None`` where nothing is to be judged (calibration). ``images`` are the
+    candidate's own, those of the manifest being the baseline's first; in runs before 0.2 there are none, and both
+    sides' are the manifest's. With ``every_pair`` nothing is concluded unless each pair was timed; otherwise one whose
+    image cannot be proved cold is left out.
     """
 
     candidate: Experiment
     pairs: tuple[CellPair, ...]
     rule: Rule | None = None
+    images: tuple[Image, ...] = ()
+    every_pair: bool = True
 
 
 class RunManifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,3 +88,16 @@ class RunManifest(msgspec.Struct, frozen=True, kw_only=True):
     sources: tuple[SourceFacts, ...]
     notes: tuple[str, ...] = ()
     comparison: Comparison | None = None
+
+    def images_of(self, side: Side | None) -> dict[tuple[str, str], Image]:
+        """The images that a side's starts were made from, by workload and variant: both may use the same names."""
+        found = {(image.workload, image.variant): image for image in self.images}
+        if side is Side.CANDIDATE and self.comparison is not None:
+            found |= {(image.workload, image.variant): image for image in self.comparison.images}
+        return found
+
+    @property
+    def all_images(self) -> tuple[Image, ...]:
+        """Every image that was started, the baseline's first."""
+        theirs = () if self.comparison is None else self.comparison.images
+        return tuple(dict.fromkeys((*self.images, *theirs)))

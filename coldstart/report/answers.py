@@ -33,9 +33,11 @@ def _notices(content: Content) -> list[Notice]:
     if not quality.ok:
         found.append("Nothing was measured: no trial of this run ended ok.")
     if quality.contaminated:
-        found.append(
-            f"Contaminated: {quality.requeued} of {quality.attempts} trials had to be repeated, more than 10 %."
-        )
+        found.append(f"Contaminated: {quality.disturbance}. More than 10 % is too much.")
+    found += [
+        f"Left out: {content.labels.full(cell)} could not be proved cold: {reason}"
+        for cell, reason in quality.never_cold
+    ]
     if quality.failed:
         found.append(f"{quality.failed} of {quality.attempts} trials failed; they are counted below and in no average.")
     if quality.sums_broken or quality.parts_broken:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from coldstart.model.cell import Side
 from coldstart.model.image import Image
 from coldstart.model.run import RunManifest
 from coldstart.report.content import Content
@@ -67,7 +68,7 @@ def _images(manifest: RunManifest) -> Section:
         header=("image", "platform", "layers", "compressed", "unpacked", "files", "made of", "digest"),
         rows=tuple(
             (
-                f"{image.workload}/{image.variant}",
+                name,
                 image.platform,
                 str(len(image.layers)),
                 format_bytes(image.compressed_bytes),
@@ -76,22 +77,30 @@ def _images(manifest: RunManifest) -> Section:
                 ", ".join(part.what for part in image.provenance) or "not recorded",
                 image.digest or image.image_id,
             )
-            for image in manifest.images
+            for name, image in _named(manifest)
         ),
         numeric=frozenset({2, 3, 4, 5}),
     )
-    provenance = Facts(tuple(item for image in manifest.images for item in _provenance(image)))
+    provenance = Facts(tuple(item for name, image in _named(manifest) for item in _provenance(name, image)))
     return Section(anchor="images", title="Images", blocks=(table, provenance) if provenance.items else (table,))
 
 
-def _provenance(image: Image) -> list[tuple[str, str]]:
+def _named(manifest: RunManifest) -> list[tuple[str, Image]]:
+    """Every image with its name; where both sides call theirs the same, the candidate's says so."""
+    return [
+        (f"{image.workload}/{image.variant}{'' if image in manifest.images else f' ({Side.CANDIDATE})'}", image)
+        for image in manifest.all_images
+    ]
+
+
+def _provenance(name: str, image: Image) -> list[tuple[str, str]]:
     found = []
     for part in image.provenance:
         shown = ", ".join(part.packages[:_PACKAGES])
         more = len(part.packages) - _PACKAGES
         packages = f"; {len(part.packages)} packages: {shown}" if part.packages else ""
         rest = f" and {more} more, listed in run.json" if more > 0 else ""
-        found.append((f"{image.workload}/{image.variant}: {part.what}", f"{part.source}{packages}{rest}"))
+        found.append((f"{name}: {part.what}", f"{part.source}{packages}{rest}"))
     return found
 
 

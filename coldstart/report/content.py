@@ -79,7 +79,7 @@ def analyse(
         cells=cells,
         rankings=rank(frame, cells),
         factors=tuple(ratio for factor in FACTORS for ratio in factor_ratios(frame, factor)),
-        targets=overviews(judge(targets, frame, manifest.images)),
+        targets=overviews(judge(targets, frame, manifest.all_images)),
         quality=assess(frame),
         resources=part_uses(frame),
         samples=samples,

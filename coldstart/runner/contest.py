@@ -31,6 +31,7 @@ class Contest:
     baseline: Prepared
     candidate: Prepared
     pairs: tuple[CellPair, ...]
+    every_pair: bool = True
 
     def manifest(
         self, *, run_id: str, seed: int, started_at: dt.datetime, argv: Sequence[str], rule: Rule | None = None
@@ -38,11 +39,19 @@ class Contest:
         """The baseline's manifest, with the candidate's experiment, runtimes and images beside."""
         ours = self.baseline.manifest(run_id=run_id, seed=seed, started_at=started_at, argv=argv)
         theirs = self.candidate.manifest(run_id=run_id, seed=seed, started_at=started_at, argv=argv)
+        named = {(image.workload, image.variant) for image in ours.images}
+        others = tuple(image for image in theirs.images if (image.workload, image.variant) not in named)
         merged: RunManifest = msgspec.structs.replace(
             ours,
             runtimes=tuple(dict.fromkeys((*ours.runtimes, *theirs.runtimes))),
-            images=tuple({(image.workload, image.variant): image for image in (*ours.images, *theirs.images)}.values()),
-            comparison=Comparison(candidate=theirs.experiment, pairs=self.pairs, rule=rule),
+            images=(*ours.images, *others),
+            comparison=Comparison(
+                candidate=theirs.experiment,
+                pairs=self.pairs,
+                rule=rule,
+                images=theirs.images,
+                every_pair=self.every_pair,
+            ),
         )
         return merged
 
@@ -108,7 +117,12 @@ def prepare_contest(
                 replace(one, experiment=msgspec.structs.replace(one.experiment, tier=tiers)) for one in (ours, theirs)
             )
         theirs = _told_apart(ours, theirs)
-        return Contest(baseline=ours, candidate=theirs, pairs=pair_cells(ours.experiment, theirs.experiment))
+        return Contest(
+            baseline=ours,
+            candidate=theirs,
+            pairs=pair_cells(ours.experiment, theirs.experiment),
+            every_pair=required_tiers,
+        )
     except BaseException:
         ours.close()
         raise

@@ -9,8 +9,8 @@ from coldstart.analyse.contest import series_of
 from coldstart.analyse.counters import Limit, check_counters
 from coldstart.analyse.gate import Decision, is_settled, judge
 from coldstart.analyse.verdict import images_of
-from coldstart.measure.session import measure
-from coldstart.model.cell import CellPair, Trial
+from coldstart.measure.session import Prospects, measure
+from coldstart.model.cell import CellPair, Side, Trial
 from coldstart.model.rule import Rule
 from coldstart.model.sample import Outcome, Sample
 from coldstart.plan.pairing import paired_blocks
@@ -30,21 +30,30 @@ class Looker:
         assert stored.manifest.comparison is not None
         self._stored = stored
         self._pairs = stored.manifest.comparison.pairs
+        self._every_pair = stored.manifest.comparison.every_pair
         self._rule = rule
         self._tell = tell
         self._samples: list[Sample] = list(stored.samples)
         self._decided: set[str] = set()
+        self._prospects = Prospects()
         self._failures = 0
         self._blocks = 0
 
     def note(self, sample: Sample) -> None:
         """Another sample."""
         self._samples.append(sample)
+        self._prospects.note(sample)
         self._failures += sample.outcome is not Outcome.OK
 
     def is_done(self) -> bool:
-        """Called after each block: whether the verdict is out. Looks only when there is something new to see."""
+        """Called after each block: whether the verdict is out, or none can come any more.
+
+        Looks only when there is something new to see. A pair is lost once one of its cells is given up.
+        """
         self._blocks += 1
+        lost = [pair for pair in self._pairs if self._is_lost(pair)]
+        if lost and (self._every_pair or not self._open()):
+            return True
         if not self._failures and self._blocks not in self._rule.looks:
             return False
         run = StoredRun(path=self._stored.path, manifest=self._stored.manifest, samples=tuple(self._samples))
@@ -57,13 +66,17 @@ class Looker:
 
     def wanted(self, block: tuple[Trial, ...]) -> tuple[Trial, ...]:
         """The trials of the block whose pair is not decided yet."""
-        keep = {
-            cell for pair in self._pairs if pair.key not in self._decided for cell in (pair.baseline, pair.candidate)
-        }
+        keep = {cell for pair in self._open() for cell in (pair.baseline, pair.candidate)}
         return tuple(trial for trial in block if trial.cell in keep)
 
+    def _open(self) -> list[CellPair]:
+        return [pair for pair in self._pairs if pair.key not in self._decided and not self._is_lost(pair)]
 
-def run_gate(
+    def _is_lost(self, pair: CellPair) -> bool:
+        return any(self._prospects.gave_up((side, pair.of(side))) for side in Side)
+
+
+def run_gate(  # noqa: PLR0913  what is wanted of a gate, by name
     contest: Contest,
     writer: RunWriter,
     rule: Rule,
@@ -72,11 +85,13 @@ def run_gate(
     announce: Callable[[Trial], None],
     ended: Callable[[Sample], None],
     tell: Callable[[tuple[Decision, ...]], None],
+    say: Callable[[str], None] = lambda _text: None,
     limits: tuple[Limit, ...] = (),
 ) -> None:
     """Measure pairs into the run until the rule is settled, the last look is done or the time is spent.
 
-    ``tell`` hears what the rule says at each look. Where an image passes one of ``limits`` the verdict is out at the
+    It ends as well when no verdict can come any more. ``tell`` hears what the rule says at each look, ``say`` what is
+    left out and why it ends early. Where an image passes one of ``limits`` the verdict is out at the
     first start, and only one block is measured.
     """
     manifest = writer.stored.manifest
@@ -90,7 +105,9 @@ def run_gate(
         sides=contest.sides(run_id),
         with_sentinel=True,
         deadline_ns=deadline_ns,
+        at_most=most * 2 * len(contest.pairs),
         announce=announce,
+        tell=say,
     )
     with closing(samples):
         for sample in samples:

@@ -36,9 +36,10 @@ def record_run(
     seed, now = new_seed(), datetime.now(UTC)
     run_id = new_run_id(prepared.experiment.name, now)
     manifest = prepared.manifest(run_id=run_id, seed=seed, started_at=now, argv=command_line())
-    blocks = schedule(prepared.experiment, prepared.cells, seed) if blocks_of is None else blocks_of(seed)
+    blocks = tuple(schedule(prepared.experiment, prepared.cells, seed) if blocks_of is None else blocks_of(seed))
+    at_most = sum(not trial.warmup for block in blocks for trial in block)
     with RunWriter.create(results, manifest) as writer:
-        for sample in measure(prepared.bench(run_id), blocks, announce=announce):
+        for sample in measure(prepared.bench(run_id), blocks, at_most=at_most, announce=announce):
             writer.append(sample)
             ended(sample)
     return open_run(writer.path)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from coldstart.errors import CorruptRunError, MissingExtraError
+from coldstart.model.cell import Side
 from coldstart.model.image import Image
 from coldstart.model.sample import ColdProof, ProcessUse, Sample
 from coldstart.model.timeline import Phases, common_profile, phases_of
@@ -94,10 +95,10 @@ def rows(run: StoredRun, profile: str | None = None) -> Iterator[dict[str, Any]]
     do with a weaker source than others, all are drawn from that one, and ``source`` says so: rows can be compared.
     ``profile`` asks for one of `coldstart.model.timeline.PROFILES`, to compare with another run that has no better.
     """
-    images = {(image.workload, image.variant): image for image in run.manifest.images}
+    images = {side: run.manifest.images_of(side) for side in (None, *Side)}
     profile = profile or common_profile(run.samples)
     for sample in run.samples:
-        yield _row(sample, images.get(sample.trial.cell.image_key), profile)
+        yield _row(sample, images[sample.trial.side].get(sample.trial.cell.image_key), profile)
 
 
 def tidy(run: StoredRun, profile: str | None = None) -> pd.DataFrame:

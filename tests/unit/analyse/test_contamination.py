@@ -10,7 +10,7 @@ from scipy import stats
 
 from coldstart.analyse.contamination import examine
 from coldstart.model.cell import Side
-from tests.unit.analyse.sides import PAIR, blocks, frame, start
+from tests.unit.analyse.sides import PAIR, absent, blocks, frame, start
 from tests.unit.factories import MS
 
 
@@ -38,7 +38,7 @@ def test_more_than_a_tenth_of_repeated_starts_do(spoilt: int, told: bool) -> Non
     rows = [start(PAIR, Side.BASELINE, 0, None, outcome="not_quiet", attempt=n) for n in range(spoilt)]
     found = examine(frame([*quiet(9), *rows]))
     assert found.requeued == spoilt
-    reason = f"{spoilt} of {18 + spoilt} starts had to be repeated: not cold, not quiet or throttled"
+    reason = f"{spoilt} of {18 + spoilt} starts had to be repeated ({spoilt} not quiet). The last: synthetic"
     assert found.reasons == ((reason,) if told else ())
 
 
@@ -46,6 +46,12 @@ def test_more_than_a_tenth_of_repeated_starts_do(spoilt: int, told: bool) -> Non
 def test_what_a_physical_reason_spoilt_was_repeated_and_what_failed_was_not(outcome: str, counted: int) -> None:
     rows = [start(PAIR, Side.BASELINE, 0, None, outcome=outcome)]
     assert examine(frame([*quiet(5), *rows])).requeued == counted
+
+
+def test_a_cell_that_was_never_once_cold_spoils_no_other() -> None:
+    rows = [start(absent(), Side.BASELINE, block, None, outcome="not_cold") for block in range(9)]
+    found = examine(frame([*quiet(5), *rows]))
+    assert (found.attempts, found.requeued, found.reasons) == (10, 0, ())
 
 
 def test_nothing_spoils_a_run_without_starts() -> None:

@@ -102,7 +102,9 @@ def test_a_run_with_too_many_repeated_starts_is_contaminated_and_names_its_side(
     spoilt = [failed(20, outcome="not_quiet"), failed(21, outcome="not_cold"), failed(22, outcome="throttled")]
     found = verdict(measured([*rows(STEADY), *spoilt]), measured(rows(STEADY)))
     assert (found.outcome, EXIT_CODES[found.outcome]) == (Outcome.CONTAMINATED, 4)
-    assert found.reasons == ("baseline: 3 of 13 starts had to be repeated: not cold, not quiet or throttled",)
+    assert found.reasons == (
+        "baseline: 3 of 13 starts had to be repeated (1 not quiet, 1 not cold, 1 throttled). The last: synthetic",
+    )
     assert (found.contamination.requeued, found.contamination.attempts) == (3, 23)
 
 

@@ -139,8 +139,45 @@ def spoilt(n: int) -> list[dict[str, Any]]:
 def test_a_disturbed_run_concludes_nothing_from_its_times(candidate: list[float]) -> None:
     found = verdict([*spoilt(3), *blocks(PAIR, STEADY, candidate)])
     assert (found.outcome, EXIT_CODES[found.outcome]) == (Outcome.CONTAMINATED, 4)
-    assert found.reasons == ("3 of 23 starts had to be repeated: not cold, not quiet or throttled",)
+    assert found.reasons == ("3 of 23 starts had to be repeated (3 not quiet). The last: synthetic",)
     assert found.requeued == 3
+
+
+def never_cold(side: Side) -> list[dict[str, Any]]:
+    return [start(absent(), side, block, None, outcome="not_cold", reason="its base was there") for block in range(9)]
+
+
+@pytest.mark.parametrize("side", Side)
+def test_a_pair_that_could_not_be_proved_cold_is_named_and_the_machine_is_not_blamed(side: Side) -> None:
+    both = manifest(PAIR, absent())
+    found = verdict([*blocks(PAIR, STEADY, STEADY), *never_cold(side)], of=both)
+    cell = absent().of(side).key
+    assert (found.outcome, EXIT_CODES[found.outcome]) == (Outcome.INVALID, 4)
+    assert found.reasons == (f"{cell} ({side}) could not be proved cold: its base was there",)
+
+
+def test_a_pair_that_was_not_asked_for_by_name_and_could_not_be_proved_cold_is_left_out() -> None:
+    some = manifest(PAIR, absent())
+    assert some.comparison is not None
+    some = msgspec.structs.replace(some, comparison=msgspec.structs.replace(some.comparison, every_pair=False))
+    found = verdict([*blocks(PAIR, STEADY, STEADY), *never_cold(Side.BASELINE)], of=some)
+    assert found.outcome is Outcome.OK
+    assert [decision.name for decision in found.decisions] == [PAIR.key]
+    assert found.reasons[-1].startswith(f"left out: {absent().baseline.key} (baseline) could not be proved cold")
+
+
+def test_where_no_pair_could_be_proved_cold_there_is_no_verdict() -> None:
+    none = manifest(absent())
+    assert none.comparison is not None
+    none = msgspec.structs.replace(none, comparison=msgspec.structs.replace(none.comparison, every_pair=False))
+    found = verdict(never_cold(Side.CANDIDATE), of=none)
+    assert (found.outcome, "could not be proved cold" in found.reasons[0]) == (Outcome.INVALID, True)
+
+
+def test_a_regression_stands_though_another_pair_could_not_be_proved_cold() -> None:
+    found = verdict([*blocks(PAIR, STEADY, SLOWER), *never_cold(Side.BASELINE)], of=manifest(PAIR, absent()))
+    assert found.outcome is Outcome.REGRESSION
+    assert "left out: " in found.reasons[-1]
 
 
 def test_failures_of_the_candidate_stand_in_a_disturbed_run_too() -> None:
@@ -172,6 +209,19 @@ def test_a_disturbed_run_is_that_before_anything_is_unknown() -> None:
 def test_a_baseline_that_fails_too_is_invalid_even_in_a_disturbed_run() -> None:
     found = verdict([*spoilt(3), *blocks(PAIR, [None, 100], [None, 100])])
     assert (found.outcome, EXIT_CODES[found.outcome]) == (Outcome.INVALID, 4)
+
+
+def test_hard_limits_hold_each_sides_own_image_though_both_have_one_name() -> None:
+    """Two checkouts of one workload: the candidate's image is not to be compared with itself."""
+    larger = msgspec.structs.replace(
+        MAIN, layers=tuple(msgspec.structs.replace(layer, compressed_bytes=50_000_000) for layer in MAIN.layers)
+    )
+    of = manifest(AA, images=(MAIN,))
+    assert of.comparison is not None
+    of = msgspec.structs.replace(of, comparison=msgspec.structs.replace(of.comparison, images=(larger,)))
+    assert images_of(of) == {"hello/main → hello/main": (MAIN, larger)}
+    found = verdict(blocks(AA, STEADY, STEADY), Limit(counter="pull-bytes", text="+5%"), of=of)
+    assert (found.outcome, [check.passed for check in found.counters]) == (Outcome.REGRESSION, [False])
 
 
 def test_a_cell_without_any_pair_is_never_a_pass() -> None:

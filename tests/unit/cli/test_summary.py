@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from coldstart.cli import _console, _extras
-from coldstart.cli._summary import cell_lines, is_contaminated, render, show
+from coldstart.cli._summary import cell_lines, render, show
 from coldstart.model.cell import Tier
 from coldstart.model.sample import Outcome, Sample
 from coldstart.store.reader import StoredRun
@@ -70,26 +70,6 @@ def test_a_failures_reason_goes_before_that_of_a_trial_tried_again() -> None:
 
 
 # --- contamination ---
-
-
-@pytest.mark.parametrize(("spoilt_of_ten", "contaminated"), [(0, False), (1, False), (2, True)])
-def test_a_run_is_contaminated_if_more_than_a_tenth_was_not_cold_or_not_quiet(
-    spoilt_of_ten: int, contaminated: bool
-) -> None:
-    good = samples(*([10] * (10 - spoilt_of_ten)))
-    assert is_contaminated([*good, *[spoilt(Outcome.NOT_QUIET)] * spoilt_of_ten]) is contaminated
-
-
-def test_failures_contaminate_nothing() -> None:
-    assert not is_contaminated([spoilt(Outcome.EXITED)] * 9)
-
-
-def test_a_warm_up_contaminates_nothing() -> None:
-    assert not is_contaminated([*samples(10), spoilt(Outcome.NOT_COLD, warmup=True)])
-
-
-def test_of_no_samples_none_is_contaminated() -> None:
-    assert not is_contaminated([])
 
 
 # --- the plain table ---

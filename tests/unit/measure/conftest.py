@@ -40,7 +40,7 @@ class Machine:
         self.left_in_memory_bytes = 0
         self.in_memory_bytes: list[int] = []  # what the next counts show, before it is the above again
         self.evicted: list[Sequence[Path]] = []
-        self.settled = 0
+        self.settled = self.waited = 0
         self.warmed: list[str] = []
 
     def settle(self) -> None:
@@ -50,6 +50,7 @@ class Machine:
         self.warmed.append(image.reference)
 
     def wait_until_quiet(self) -> Wait:
+        self.waited += 1
         return self.waits.pop(0) if self.waits else Wait()
 
     def evict(self, paths: Sequence[Path]) -> None:

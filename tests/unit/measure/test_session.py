@@ -7,9 +7,10 @@ from contextlib import contextmanager
 
 from coldstart.engines.base import ContainerSpec
 from coldstart.errors import EngineError, EngineUnreachableError
-from coldstart.measure.session import HOPELESS, MAX_ATTEMPTS, measure
-from coldstart.model.cell import Trial
+from coldstart.measure.session import HOPELESS, measure
+from coldstart.model.cell import Tier, Trial
 from coldstart.model.image import Image
+from coldstart.model.repeats import MAX_ATTEMPTS
 from coldstart.model.sample import Outcome
 from tests.unit.factories import make_trial
 from tests.unit.measure.conftest import Bed, Wait
@@ -74,6 +75,47 @@ def test_a_cell_that_only_ever_fails_is_given_up_and_the_others_go_on(bed: Bed) 
     schedule = [(make_trial(cell=bad, block=n), make_trial(cell=good, block=n)) for n in range(6)]
     ran = [s.trial.cell for s in measure(bed.bench(), schedule)]
     assert (ran.count(bad), ran.count(good)) == (HOPELESS, 6)
+
+
+def test_a_cell_that_is_never_once_cold_is_given_up_and_the_others_go_on(bed: Bed) -> None:
+    never, good = bed.cell(Tier.ABSENT), bed.cell()
+    bed.engine.remove_image = _refuse_image  # type: ignore[method-assign]
+    schedule = [(make_trial(cell=never, block=n), make_trial(cell=good, block=n)) for n in range(6)]
+    told: list[str] = []
+    ran = [s.trial.cell for s in measure(bed.bench(), schedule, tell=told.append)]
+    assert (ran.count(never), ran.count(good)) == (HOPELESS * MAX_ATTEMPTS, 6)
+    assert told == [f"left out from here on: {never.key} could not be proved cold: it was here before"]
+
+
+def _refuse_image(image: Image) -> None:
+    raise EngineError(f"it was here before{'' if image.digest else ' without a digest'}")
+
+
+def test_once_every_cell_is_given_up_nothing_is_waited_for_any_more(bed: Bed) -> None:
+    cell = bed.cell(variant="exits")
+    schedule = [(make_trial(cell=cell, block=n),) for n in range(9)]
+    samples = list(measure(bed.bench(), schedule, with_sentinel=True))
+    assert len(samples) == HOPELESS
+    assert bed.machine.waited == 2 * HOPELESS  # before the sentinel, and before the start
+
+
+def test_a_machine_that_is_never_quiet_is_not_waited_for_hundreds_of_times(bed: Bed) -> None:
+    bed.machine.waits = [Wait(quiet=False, disturbance="the CPU was 90% busy (most by apt 80%)")] * 999
+    schedule, told = blocks(bed, count=50), list[str]()
+    samples = list(measure(bed.bench(), schedule, tell=told.append))
+    assert len(samples) == 6
+    assert len(told) == 1
+    assert told[0].startswith("stopped: none of the first 6 starts found the machine fit: 6 of 6 starts")
+    assert told[0].endswith("the CPU was 90% busy (most by apt 80%)")
+
+
+def test_a_run_that_stays_contaminated_however_the_rest_goes_ends(bed: Bed) -> None:
+    schedule = blocks(bed, count=20)
+    bed.machine.waits = [Wait(), *[Wait(quiet=False)] * 5, Wait(), Wait(), Wait(quiet=False)]
+    told: list[str] = []
+    samples = list(measure(bed.bench(), schedule, at_most=40, tell=told.append))
+    assert sum(sample.outcome is Outcome.NOT_QUIET for sample in samples) == 6
+    assert told[0].startswith("stopped: too many starts had to be repeated, however the others go: 6 of")
 
 
 def test_a_cell_that_once_succeeded_is_never_given_up(bed: Bed) -> None:

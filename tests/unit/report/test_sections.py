@@ -137,7 +137,14 @@ def test_only_so_many_kinds_of_failure_are_listed() -> None:
 
 def test_a_contaminated_run_is_noticed() -> None:
     document = report([*tidy.starts(WARM, 100), tidy.failed(WARM, 0, "not_quiet")])
-    assert notices(document)[0].startswith("Contaminated: 1 of 2 trials")
+    assert notices(document)[0].startswith("Contaminated: 1 of 2 starts had to be repeated (1 not quiet)")
+
+
+def test_a_cell_that_could_not_be_proved_cold_is_noticed_and_contaminates_nothing() -> None:
+    never = [tidy.failed(make_cell(), block, "not_cold", reason="its base was there") for block in range(3)]
+    (notice,) = notices(report([*tidy.starts(WARM, 100), *never]))
+    assert notice.startswith("Left out: ")
+    assert notice.endswith("could not be proved cold: its base was there")
 
 
 def test_broken_sums_are_noticed() -> None:

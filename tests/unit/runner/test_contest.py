@@ -12,6 +12,7 @@ from coldstart.engines import fake
 from coldstart.errors import UsageError
 from coldstart.images.bases import BaseSource
 from coldstart.model.cell import CellPair, Side, Tier
+from coldstart.model.image import Image
 from coldstart.model.options import ContainerOptions
 from coldstart.model.probe import ProbeSpec
 from coldstart.model.rule import Rule
@@ -123,6 +124,23 @@ def test_two_images_of_one_name_are_told_apart_by_their_content(
     assert (pair.baseline.image_key, pair.candidate.image_key) == (("app", "image"), ("app", variant))
     assert list(made.candidate.images) == [("app", variant)]
     assert set(made.sides("r")[Side.CANDIDATE].subjects) == {("app", variant)}
+
+
+def test_one_name_for_two_images_keeps_both_in_the_manifest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `gate main.toml pr.toml` has it: one workload name, in two checkouts."""
+    real, made = fake.image, list[Image]()
+
+    def image(workload: str, variant: str) -> Image:
+        found = msgspec.structs.replace(real(workload, variant), digest=f"sha256:{len(made):064}")
+        made.append(found)
+        return found
+
+    monkeypatch.setattr(fake, "image", image)
+    manifest = contest().manifest(run_id="r", seed=1, started_at=dt.datetime(2026, 11, 24, tzinfo=dt.UTC), argv=())
+    key = (made[0].workload, made[0].variant)
+    assert [manifest.images_of(side)[key] for side in Side] == made
+    assert manifest.images_of(None)[key] == made[0]
+    assert manifest.all_images == tuple(made)
 
 
 def test_a_contest_that_is_closed_closes_its_instruments(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class Starts:
         self.noise = dict.fromkeys(Tier, 0.0)
         self.failing: set[tuple[Side, int]] = set()
         self.spoilt: set[tuple[Side, int]] = set()
+        self.never_cold: set[tuple[Side, Tier]] = set()
         self.trials: list[Trial] = []
         self.sides: set[Side] = set()
         starts = self
@@ -55,6 +56,8 @@ class Starts:
                 at = (trial.side, trial.block)
                 if at in starts.failing:
                     return make_sample(trial, outcome=Outcome.EXITED, run_id=self.run_id)
+                if (trial.side, trial.cell.tier) in starts.never_cold:
+                    return make_sample(trial, outcome=Outcome.NOT_COLD, run_id=self.run_id)
                 if at in starts.spoilt:
                     return make_sample(trial, outcome=Outcome.NOT_QUIET, run_id=self.run_id)
                 wobble = starts.noise[trial.cell.tier] * (1 if trial.block % 2 else -1)
@@ -78,11 +81,15 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> Starts:
 
 @contextlib.contextmanager
 def opened(
-    folder: Path, rule: Rule | None, *tiers: Tier, candidate: dict[str, Any] | None = None
+    folder: Path,
+    rule: Rule | None,
+    *tiers: Tier,
+    candidate: dict[str, Any] | None = None,
+    required_tiers: bool = False,
 ) -> Iterator[tuple[Contest, RunWriter]]:
     ours = make_fake_experiment(tier=tiers or (Tier.WARM,))
     theirs = msgspec.structs.replace(ours, **(candidate or {}))
-    contest = prepare_contest(make_place(FakeEngine()), ours, theirs, lambda _: None)
+    contest = prepare_contest(make_place(FakeEngine()), ours, theirs, lambda _: None, required_tiers=required_tiers)
     at = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
     manifest = contest.manifest(run_id="r", seed=1, started_at=at, argv=(), rule=rule)
     with RunWriter.create(folder, manifest) as writer:
@@ -96,9 +103,11 @@ def gated(
     limits: tuple[Limit, ...] = (),
     deadline_ns: int | None = None,
     candidate: dict[str, Any] | None = None,
+    required_tiers: bool = False,
+    say: Callable[[str], None] = lambda _text: None,
 ) -> tuple[StoredRun, list[tuple[Decision, ...]]]:
     told: list[tuple[Decision, ...]] = []
-    with opened(folder, rule, *tiers, candidate=candidate) as (contest, writer):
+    with opened(folder, rule, *tiers, candidate=candidate, required_tiers=required_tiers) as (contest, writer):
         run_gate(
             contest,
             writer,
@@ -107,6 +116,7 @@ def gated(
             announce=lambda _: None,
             ended=lambda _: None,
             tell=told.append,
+            say=say,
             limits=limits,
         )
     return open_run(folder / "r"), told
@@ -156,11 +166,31 @@ def test_blocks_that_are_spoilt_are_made_up_for(starts: Starts, tmp_path: Path) 
     assert sum(sample.outcome is Outcome.OK for sample in run.samples) == 21
 
 
-def test_more_spoilt_blocks_than_a_tenth_are_not(starts: Starts, tmp_path: Path) -> None:
-    starts.spoilt = {(Side.BASELINE, block) for block in range(40) if block // 2 % 2 == 0}
+def test_a_gate_that_stays_contaminated_however_the_rest_goes_stops(starts: Starts, tmp_path: Path) -> None:
+    """Six repeats of two blocks are more than a tenth of all the 44 starts that there could be, and themselves."""
+    starts.spoilt = {(Side.BASELINE, 4), (Side.BASELINE, 5)}
     starts.ms[Side.CANDIDATE], starts.noise[Tier.WARM] = 105, 0.02
-    run, _ = gated(tmp_path)
-    assert blocks_of(run) == 22
+    said: list[str] = []
+    run, _ = gated(tmp_path, say=said.append)
+    assert blocks_of(run) == 6
+    assert [text.partition(":")[0] for text in said] == ["stopped"]
+
+
+def test_a_pair_whose_image_can_never_be_proved_cold_is_given_up_while_another_goes_on(
+    starts: Starts, tmp_path: Path
+) -> None:
+    starts.never_cold = {(Side.BASELINE, Tier.ABSENT)}
+    said: list[str] = []
+    run, _ = gated(tmp_path, Tier.ABSENT, Tier.WARM, say=said.append)
+    by_tier = {tier: sum(sample.trial.cell.tier is tier for sample in run.samples) for tier in Tier}
+    assert by_tier == {Tier.ABSENT: 12, Tier.WARM: 20, Tier.CACHED: 0}  # thrice three attempts, and the partner's
+    assert ["could not be proved cold" in text for text in said] == [True]
+
+
+def test_a_pair_that_was_asked_for_and_can_never_be_proved_cold_ends_the_gate(starts: Starts, tmp_path: Path) -> None:
+    starts.never_cold = {(Side.BASELINE, Tier.ABSENT)}
+    run, _ = gated(tmp_path, Tier.ABSENT, Tier.WARM, required_tiers=True)
+    assert blocks_of(run) == 3
 
 
 def test_a_limit_that_is_passed_ends_it_at_the_first_start(starts: Starts, tmp_path: Path) -> None:

@@ -16,7 +16,16 @@ from coldstart.store.frames import rows, tidy
 from coldstart.store.reader import StoredRun, open_run
 from coldstart.store.resume import remaining
 from coldstart.store.writer import RunWriter
-from tests.unit.factories import MS, RUN_ID, make_cell, make_experiment, make_manifest, make_sample, make_trial
+from tests.unit.factories import (
+    MS,
+    RUN_ID,
+    make_cell,
+    make_experiment,
+    make_image,
+    make_manifest,
+    make_sample,
+    make_trial,
+)
 
 CELL = make_cell()
 PAIR = CellPair(baseline=CELL, candidate=CELL)
@@ -53,6 +62,17 @@ def test_a_run_goes_on_with_the_side_that_is_missing() -> None:
     block = tuple(trial(side, position=place) for place, side in enumerate(Side))
     (left,) = remaining(stored(make_sample(block[0])), [block], max_attempts=3)
     assert left == (block[1],)
+
+
+def test_rows_of_a_side_state_its_own_image_though_both_have_one_name() -> None:
+    """A baseline's rows must not state the candidate's digest and sizes."""
+    ours, theirs = make_image(), make_image(digest="sha256:theirs", layers=make_image().layers[:1])
+    assert MANIFEST.comparison is not None
+    comparison = msgspec.structs.replace(MANIFEST.comparison, images=(theirs,))
+    manifest = msgspec.structs.replace(MANIFEST, images=(ours,), comparison=comparison)
+    samples = tuple(make_sample(trial(side)) for side in Side)
+    found = list(rows(StoredRun(path=Path("nowhere"), manifest=manifest, samples=samples)))
+    assert [(row["image_digest"], row["image_layers"]) for row in found] == [(ours.digest, 2), ("sha256:theirs", 1)]
 
 
 def test_rows_tell_sides_and_sentinels() -> None:
