@@ -296,7 +296,8 @@ def test_a_tracing_instance_of_a_run_that_was_killed_is_gone_after_the_testbed_i
     assert running.stderr is not None
     next(line for line in running.stderr if line.startswith("["))
     running.kill()
-    left = instances()  # before it is waited for: its number is still taken
+    os.waitid(os.P_PID, running.pid, os.WEXITED | os.WNOWAIT)  # it has ended, but its number is still taken
+    left = instances()
     said: list[str] = []
     sweep_kernel(said.append)
     name = f"coldstart-{running.pid}"
