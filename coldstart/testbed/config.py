@@ -248,13 +248,17 @@ def decode_path(kind: type, value: Any) -> Any:
     raise NotImplementedError(kind)
 
 
+OWN_PLACES = ("/run", "/etc", "/opt", "/proc", "/sys", "/dev")
+"""Where the engine's mount namespace is not the host's."""
+
+
 def refuse_hidden_place(path: Path, asked_by: str) -> None:
     """Refuse what the engine, which has its own /run, /etc and /opt, would not see as the host does.
 
     Raises:
         UsageError: ``path`` is in one of them.
     """
-    for hidden in ("/run", "/etc", "/opt", "/proc", "/sys", "/dev"):
+    for hidden in OWN_PLACES:
         if path.is_relative_to(os.path.realpath(hidden)):
             raise UsageError(f"{asked_by} {path}: the testbed's engine has its own {hidden}. Choose another place.")
 

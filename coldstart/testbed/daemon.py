@@ -15,7 +15,7 @@ import msgspec
 
 from coldstart.errors import TestbedError
 from coldstart.testbed import cgroups, mounts, processes, shell
-from coldstart.testbed.config import REGISTRY_NETWORK, Layout
+from coldstart.testbed.config import OWN_PLACES, REGISTRY_NETWORK, Layout
 from coldstart.testbed.marker import MARKER
 from coldstart.units import NS_PER_S
 
@@ -33,6 +33,21 @@ for name do
 done
 PATH=${PATH#*:}
 exec modprobe "$@"
+"""
+
+
+_FOLLOW = """\
+# Where the host's mounts are private, its unmounts do not reach this namespace by themselves: a stick that was
+# unmounted and pulled would stay in use here. Each line names what the host has unmounted.
+while read -r point; do
+    case $point in
+        *\\\\*) point=$(printf %s "$point" | sed 's/\\\\x20/ /g; s/\\\\x5c/\\\\/g') ;;
+    esac
+    case $point in
+        {kept}) continue ;;
+    esac
+    umount -l -- "$point" 2>/dev/null
+done
 """
 
 
@@ -60,6 +75,7 @@ def config(layout: Layout, data_root: Path, registry_address: str, runtimes: Map
 def script(layout: Layout, table: Iterable[mounts.Mount]) -> str:
     """What runs inside the new mount namespace, before dockerd and as it: every step is invisible to the host.
 
+    The host's unmounts reach it: by propagation where the host's mounts are shared, else by `_FOLLOW`.
     It sees no AppArmor, whose docker-default profile it would load into the host's kernel and leave there.
     /run is empty there: no other engine's containerd, no firewalld to hand our rules to, our own xtables lock.
     /etc and /opt take what dockerd and containerd write into them (key.json, bin, lib) in memory only.
@@ -79,9 +95,41 @@ def script(layout: Layout, table: Iterable[mounts.Mount]) -> str:
             f"[ ! -d /{name} ] || mount -t overlay -o {layers} coldstart /{name}",
         ]
     lines += ["rm -f /etc/resolv.conf", f"echo nameserver {RESOLVER} > /etc/resolv.conf"]
+    follow = f"{shell.TAG}={processes.tag(layout, processes.TOOL)} setsid --fork sh"  # no child of dockerd's
+    lines += [f"{follow} {shlex.quote(str(layout.run / 'follow.sh'))} <> {shlex.quote(str(_unmounted(layout)))}"]
     config_file = shlex.quote(str(layout.run / "daemon.json"))
     lines += [f"exec nsenter --net={shlex.quote(str(layout.engine_netns))} dockerd --config-file {config_file}"]
     return "\n".join(lines) + "\n"
+
+
+def follow_script(layout: Layout, data_root: Path) -> str:
+    """What undoes the host's mounts in the engine's namespace as the host undoes them.
+
+    Places that are the engine's own there, and what its data lie on, stay.
+    """
+    own = [Path(name) for name in (*OWN_PLACES, str(layout.root), str(data_root))]
+    kept = [pattern for place in own for pattern in (shlex.quote(str(place)), f"{shlex.quote(str(place))}/*")]
+    above = [shlex.quote(str(folder)) for place in (layout.root, data_root) for folder in place.parents]
+    return _FOLLOW.format(kept="|".join(dict.fromkeys([*kept, *above])))
+
+
+def _unmounted(layout: Layout) -> Path:
+    """A pipe that carries the names of what the host unmounts."""
+    return layout.run / "unmounted"
+
+
+def _watch_unmounts(layout: Layout, path: str) -> None:
+    """Begin to name what the host unmounts from here on."""
+    os.mkfifo(_unmounted(layout), 0o600)
+    # Opened for both, so that neither end waits for the other.
+    watch = 'exec findmnt --poll=umount --noheadings --raw --output TARGET <> "$0" >&0'
+    shell.spawn(
+        ["sh", "-c", watch, _unmounted(layout)],
+        tag=processes.tag(layout, processes.TOOL),
+        path=path,
+        home=layout.run,
+        log=layout.log / "unmounts.log",
+    )
 
 
 def foreign_mounts(layout: Layout, table: Iterable[mounts.Mount]) -> tuple[Path, ...]:
@@ -104,12 +152,14 @@ def start(layout: Layout, *, data_root: Path, registry_address: str, runtimes: M
     configuration = config(layout, data_root, registry_address, runtimes)
     (layout.run / "daemon.json").write_bytes(msgspec.json.format(msgspec.json.encode(configuration)))
     (layout.run / "engine.sh").write_text(script(layout, mounts.read()))
+    (layout.run / "follow.sh").write_text(follow_script(layout, data_root))
     tools = layout.run / "bin"
     tools.mkdir(exist_ok=True)
     (tools / "modprobe").write_text(_MODPROBE)
     (tools / "modprobe").chmod(0o755)
+    _watch_unmounts(layout, path)
     shell.spawn(
-        ["unshare", "--mount", "--propagation", "private", "sh", layout.run / "engine.sh"],
+        ["unshare", "--mount", "--propagation", "slave", "sh", layout.run / "engine.sh"],
         tag=processes.tag(layout, processes.ENGINE),
         path=f"{tools}:{path}",
         home=layout.run,

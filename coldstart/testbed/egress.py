@@ -97,6 +97,7 @@ def _start(testbed: Testbed, exit_fd: int, ready_fd: int, output: int) -> subpro
         env={"PATH": path, shell.TAG: processes.tag(layout, processes.EGRESS)},
         pass_fds=[exit_fd, ready_fd],
         start_new_session=True,
+        cwd="/",
     )
 
 

@@ -38,7 +38,7 @@ def run(*argv: str | Path, tag: str = "") -> str:
 def spawn(
     argv: Sequence[str | Path], *, tag: str, path: str, home: Path, log: Path, pass_fds: Sequence[int] = ()
 ) -> None:
-    """Start a daemon that outlives us, in a session of its own, with nothing of our environment but PATH.
+    """Start a daemon that outlives us, in a session and at the root, with nothing of our environment but PATH.
 
     ``tag`` is its value of `TAG`; its output is appended to ``log``.
 
@@ -57,6 +57,7 @@ def spawn(
                 env=environment,
                 check=True,
                 pass_fds=pass_fds,
+                cwd="/",  # the caller's folder may be on a stick that is to be unmounted
             )
         except (OSError, subprocess.CalledProcessError) as error:
             raise TestbedError(f"{words[2]} could not be started: {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -92,6 +93,71 @@ def test_while_it_is_up_no_link_route_firewall_or_sysctl_of_the_host_differs(con
     lifecycle.up(config, _silent)
     after = [line for line in host_snapshot.take() if line.startswith(kinds)]
     assert host_snapshot.difference(tuple(before), tuple(after)) == []
+
+
+@contextlib.contextmanager
+def _stick(folder: Path, *, within: tuple[str, ...] = ()) -> Iterator[Path]:
+    """A file system of its own on a loop device, mounted at ``folder``; the file that says it is in use."""
+    disk = folder.with_name("disk")
+    with disk.open("wb") as file:
+        file.truncate(8 * 1024**2)
+    subprocess.run(["mkfs.ext4", "-q", "-F", disk], check=True)
+    folder.mkdir()
+    subprocess.run([*within, "mount", "-o", "loop", disk, folder], check=True)
+    try:
+        yield next(
+            backing
+            for backing in Path("/sys/block").glob("loop*/loop/backing_file")
+            if backing.read_text().strip() == str(disk)
+        )
+    finally:
+        subprocess.run([*within, "umount", folder], check=False, capture_output=True)
+
+
+def _is_released(device: Path) -> bool:
+    """Whether the loop device let go of its file, which it does once nobody has it mounted."""
+    deadline = time.monotonic() + 10
+    while device.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not device.exists()
+
+
+def test_a_stick_that_the_host_unmounts_is_released_though_the_testbed_is_up(
+    config: TestbedConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From whatever folder it was started: daemons that stay in it would keep the stick, too."""
+    folder = tmp_path / "my stick"
+    with _stick(folder) as device:
+        monkeypatch.chdir(folder)
+        lifecycle.up(config, _silent)
+        monkeypatch.chdir("/")
+        subprocess.run(["umount", folder], check=True)
+        assert _is_released(device)
+        assert lifecycle.status(config.root).state is State.UP
+
+
+def test_it_is_released_too_where_mounts_propagate_as_systemd_has_it(config: TestbedConfig, tmp_path: Path) -> None:
+    with subprocess.Popen(["unshare", "--mount", "--propagation", "shared", "sleep", "600"]) as host:
+        within = ("nsenter", f"--mount=/proc/{host.pid}/ns/mnt", "--wdns=/")
+        while Path(f"/proc/{host.pid}/comm").read_text().strip() != "sleep":
+            time.sleep(0.01)
+        try:
+            with _stick(tmp_path / "stick", within=within) as device:
+                up = [*within, sys.executable, "-m", "coldstart", "testbed"]
+                environment = {
+                    **os.environ,
+                    "COLDSTART_STATE_DIR": str(ROOT),
+                    "COLDSTART_CACHE_DIR": str(config.cache),
+                }
+                before = subprocess.check_output([*within, "cat", "/proc/self/mountinfo"], text=True)
+                subprocess.run([*up, "up"], env=environment, check=True, capture_output=True)
+                subprocess.run([*within, "umount", tmp_path / "stick"], check=True)
+                assert _is_released(device)
+                subprocess.run([*up, "down"], env=environment, check=True, capture_output=True)
+                after = subprocess.check_output([*within, "cat", "/proc/self/mountinfo"], text=True)
+                assert [line for line in after.splitlines() if line not in before] == []
+        finally:
+            host.kill()
 
 
 def test_up_twice_gives_the_testbed_that_is_up(config: TestbedConfig) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ import pytest
 from coldstart.errors import TestbedError
 from coldstart.testbed import daemon, mounts, processes, shell
 from coldstart.testbed.config import REGISTRY_ADDRESS, Layout
-from coldstart.testbed.daemon import answers, config, foreign_mounts, script, wait_ready
+from coldstart.testbed.daemon import answers, config, follow_script, foreign_mounts, script, wait_ready
 from coldstart.testbed.marker import claim_folder
 from coldstart.testbed.mounts import Mount
 from tests.unit.testbed.records import add_program, tagged
@@ -192,9 +193,11 @@ class Spawned:
     def __init__(self) -> None:
         self.argv: list[str] = []
         self.options: dict[str, Any] = {}
+        self.before: list[tuple[list[str], dict[str, Any]]] = []
 
     def __call__(self, argv: list[str | Path], **options: Any) -> None:
-        """Keep."""
+        """Keep; the engine comes last."""
+        self.before.extend(() if not self.argv else [(self.argv, self.options)])
         self.argv, self.options = [str(word) for word in argv], options
 
 
@@ -212,7 +215,7 @@ def spawned(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> Spawned:
 
 
 def test_the_engine_is_started_in_a_mount_namespace_of_its_own(layout: Layout, spawned: Spawned) -> None:
-    assert spawned.argv == ["unshare", "--mount", "--propagation", "private", "sh", f"{layout.root}/run/engine.sh"]
+    assert spawned.argv == ["unshare", "--mount", "--propagation", "slave", "sh", f"{layout.root}/run/engine.sh"]
 
 
 def test_the_engine_is_started_marked_logged_and_with_our_modprobe_first(layout: Layout, spawned: Spawned) -> None:
@@ -222,6 +225,62 @@ def test_the_engine_is_started_marked_logged_and_with_our_modprobe_first(layout:
         "home": layout.run,
         "log": layout.log / "dockerd.log",
     }
+
+
+# --- what the host unmounts ---
+
+
+def test_before_the_engine_something_begins_to_watch_what_the_host_unmounts(layout: Layout, spawned: Spawned) -> None:
+    ((argv, options),) = spawned.before
+    assert argv[:2] == ["sh", "-c"]
+    assert argv[2].startswith("exec findmnt --poll=umount ")
+    assert argv[3] == f"{layout.root}/run/unmounted"
+    assert stat.S_ISFIFO((layout.run / "unmounted").stat().st_mode)
+    assert options["tag"] == f"{layout.id}:tool"  # not the engine's: that it lives says nothing of dockerd
+
+
+def test_the_follower_is_started_in_the_engines_namespace_and_is_no_child_of_its(layout: Layout) -> None:
+    run = f"{layout.root}/run"
+    assert lines(layout)[-2] == (
+        f"COLDSTART_TESTBED={layout.id}:tool setsid --fork sh {run}/follow.sh <> {run}/unmounted"
+    )
+
+
+@pytest.mark.usefixtures("spawned")
+def test_the_followers_script_is_written_for_it(layout: Layout) -> None:
+    assert (layout.run / "follow.sh").read_text() == follow_script(layout, Path("/d"))
+
+
+def followed(tmp_path: Path, root: Path, named: str) -> list[str]:
+    """What the follower of a testbed in ``root``, with its data in /mnt/ssd/data, would unmount."""
+    umount = tmp_path / "umount"
+    umount.write_text(f'#!/bin/sh\nprintf "%s\\n" "$*" >> {tmp_path}/done\n')
+    umount.chmod(0o755)
+    (tmp_path / "done").touch()
+    subprocess.run(
+        ["sh", "-c", follow_script(Layout(root), Path("/mnt/ssd/data"))],
+        input=named,
+        text=True,
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        check=True,
+    )
+    return (tmp_path / "done").read_text().splitlines()
+
+
+def test_what_the_host_unmounts_is_unmounted_there_too(tmp_path: Path) -> None:
+    named = "/mnt/stick\n/media/my\\x20stick\n/mnt/a\\x5cb\n"
+    assert followed(tmp_path, Path("/var/lib/coldstart"), named) == [
+        "-l -- /mnt/stick",
+        "-l -- /media/my stick",
+        "-l -- /mnt/a\\b",
+    ]
+
+
+def test_places_of_the_engines_own_and_what_its_data_lie_on_stay(tmp_path: Path) -> None:
+    own = ["/run", "/run/x", "/etc/x", "/opt", "/proc/x", "/sys/fs/cgroup", "/dev/shm"]
+    below = ["/srv/the state", "/srv/the state/data", "/srv", "/", "/mnt/ssd/data/x", "/mnt/ssd", "/mnt"]
+    named = "".join(f"{point}\n" for point in [*own, *below]).replace(" ", "\\x20")
+    assert followed(tmp_path, Path("/srv/the state"), named) == []
 
 
 @pytest.mark.usefixtures("spawned")
