@@ -19,6 +19,11 @@ def clean(text: str) -> str:
     return _UNSAFE_IN_LINE.sub("\N{REPLACEMENT CHARACTER}", text.replace("\n", " ").replace("\t", " "))
 
 
+def clean_lines(text: str) -> str:
+    """As `clean`, for text whose line ends are meant, such as a command to copy."""
+    return "\n".join(map(clean, text.split("\n")))
+
+
 def printable(text: str) -> str:
     r"""Text for a terminal: line ends and tabs stay, every other unsafe character is shown as ``\uXXXX``.
 

@@ -1,4 +1,8 @@
-"""Comma-separated values (RFC 4180 with bare line feeds): a header, then a row a sample; empty is not observed."""
+"""Comma-separated values (RFC 4180 with bare line feeds): a header, then one row per sample; empty is not observed.
+
+A text that a spreadsheet would take for a formula gets an apostrophe in front, which spreadsheets do not show. Numbers
+are as they are, and so are all values in the other formats.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,9 @@ from typing import IO, Any
 
 from coldstart.store.frames import COLUMNS, rows
 from coldstart.store.reader import StoredRun
+
+# What spreadsheets compute (OWASP, "CSV Injection"), also in full width, and what they pass over before it.
+_FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001  full width is meant
 
 DESCRIPTION = "comma-separated values, a row a sample; empty is not observed"
 
@@ -29,5 +36,7 @@ class _Lines:
 
 
 def _cell(value: Any) -> Any:
+    if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA_STARTS):
+        return f"'{value}"
     # As JSON and every other reader of tables writes it: Python's own spelling is True.
     return str(value).lower() if isinstance(value, bool) else value

@@ -7,7 +7,7 @@ import base64
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from coldstart.report.document import Document, Mark, Picture, TableCell
-from coldstart.text import clean
+from coldstart.text import clean, clean_lines
 
 _LONGEST_WORD = 24
 
@@ -23,6 +23,7 @@ def render_html(document: Document) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["clean"] = clean
+    environment.filters["clean_lines"] = clean_lines
     environment.filters["data_uri"] = _data_uri
     environment.tests["mark"] = lambda cell: isinstance(cell, Mark)
     environment.tests["long"] = _is_long

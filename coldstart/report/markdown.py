@@ -18,9 +18,10 @@ from coldstart.report.document import (
     TableCell,
     Tone,
 )
-from coldstart.text import clean
+from coldstart.text import clean, clean_lines
 
-_SPECIAL = re.compile(r"([\\`*_\[\]|~#])")
+_SPECIAL = re.compile(r"([\\`*_\[\]|~#$])")
+_BLOCK_START = re.compile(r"^(\s*\d*)([-+=.)])")
 
 
 def render_markdown(document: Document) -> str:
@@ -45,7 +46,8 @@ def escape(text: str) -> str:
     """Text that Markdown shows as it is: nothing in it is markup, HTML or a link."""
     safe = clean(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     # Without a scheme's slashes or an at sign nothing is made a link; the zero-width joiner cannot be seen.
-    return _SPECIAL.sub(r"\\\1", safe).replace("://", ":&#8203;//").replace("www.", "www&#8203;.")
+    shown = _SPECIAL.sub(r"\\\1", safe)
+    return shown.replace("://", ":&#8203;//").replace("www.", "www&#8203;.").replace("@", "@&#8203;")
 
 
 def _section(document: Document, part: Part, section: Section) -> list[str]:
@@ -60,14 +62,14 @@ def _block(document: Document, part: Part, block: Block) -> list[str]:
         case Table():
             return _table(block)
         case Paragraph():
-            return [escape(block.text)]
+            return [_BLOCK_START.sub(r"\1\\\2", escape(block.text).lstrip())]  # a sentence is not a list
         case Notice():
             return [f"> **Note:** {escape(block.text)}"]
         case Facts():
             return [f"- **{escape(name)}**: {escape(value)}" for name, value in block.items]
         case Code():
             fence = "`" * max(3, 1 + max(map(len, re.findall("`+", block.text)), default=0))
-            return [f"{fence}sh", block.text.replace("\r", "�"), fence]
+            return [f"{fence}sh", clean_lines(block.text), fence]
         case _:
             path = f"figures/{document.figure_name(part, block)}.svg"
             title = f"**{escape(block.title)}.** {escape(block.caption)}"

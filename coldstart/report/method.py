@@ -138,11 +138,13 @@ def _link(manifest: RunManifest) -> str:
 
 
 def _seeded(manifest: RunManifest) -> tuple[str, ...]:
-    """The command as typed, with the seed it drew; what follows ``--`` is the container's."""
-    own = _own(manifest)
-    if any(word == "--seed" or word.startswith("--seed=") for word in own):
-        return manifest.argv
-    return (*own, "--seed", str(manifest.seed), *manifest.argv[len(own) :])
+    """The command as typed, with the seed it drew; what follows ``--`` is the container's.
+
+    Whatever a run's folder calls its program, a reader is given coldstart to start.
+    """
+    own, rest = _own(manifest), manifest.argv[len(_own(manifest)) :]
+    seeded = any(word == "--seed" or word.startswith("--seed=") for word in own)
+    return ("coldstart", *own[1:], *(() if seeded else ("--seed", str(manifest.seed))), *rest)
 
 
 def _own(manifest: RunManifest) -> tuple[str, ...]:

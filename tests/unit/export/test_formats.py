@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from coldstart.errors import UnknownNameError
 from coldstart.export.base import exporter, formats
+from coldstart.export.csv import _cell as csv_cell
 from coldstart.model.sample import Outcome, Sample
 from coldstart.store.frames import COLUMNS, rows, tidy
 from coldstart.store.reader import StoredRun
@@ -76,7 +77,7 @@ def test_an_awkward_reason_survives_every_format(name: str) -> None:
 @given(st.text(st.characters(codec="utf-8"), min_size=1))
 def test_any_reason_survives_csv(reason: str) -> None:
     data = export("csv", run_of(make_sample(outcome=Outcome.EXITED, reason=reason)))
-    assert parsed("csv", data)[0]["reason"] == reason
+    assert parsed("csv", data)[0]["reason"].removeprefix("'") == reason.removeprefix("'")
 
 
 @pytest.mark.parametrize("name", ["json", "jsonl"])
@@ -110,3 +111,28 @@ def test_csv_read_by_pandas_is_the_tidy_frame() -> None:
 )
 def test_a_run_without_samples_is_an_empty_table(name: str, expected: bytes) -> None:
     assert export(name, run_of()) == expected
+
+
+FORMULAS = ["=1+1", "+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "＝1+1"]  # noqa: RUF001  full width is meant
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_a_text_that_a_spreadsheet_would_compute_begins_with_an_apostrophe(formula: str) -> None:
+    run = run_of(make_sample(outcome=Outcome.EXITED, reason=formula))
+    assert parsed("csv", export("csv", run))[0]["reason"] == f"'{formula}"
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+@pytest.mark.parametrize("name", ["json", "jsonl"])
+def test_other_formats_have_the_text_as_it_is(name: str, formula: str) -> None:
+    run = run_of(make_sample(outcome=Outcome.EXITED, reason=formula))
+    assert parsed(name, export(name, run))[0]["reason"] == formula
+
+
+def test_a_negative_number_stays_a_number() -> None:
+    assert csv_cell(-5) == -5
+    assert csv_cell(-0.5) == -0.5
+
+
+def test_a_text_that_computes_nothing_stays_as_it_is() -> None:
+    assert [csv_cell(text) for text in ("a=1", "", "'=1", "1-2")] == ["a=1", "", "'=1", "1-2"]

@@ -92,3 +92,11 @@ def test_names_are_escaped_wherever_they_stand(nasty: str) -> None:
 def test_a_character_that_turns_text_around_is_replaced() -> None:
     part = Part(name="p", title="t", subtitle="\u202eevil", sections=())
     assert "\u202e" not in render_html(Document(title="t", version="1", parts=(part,)))
+
+
+def test_no_script_could_run_even_if_one_got_in(page: Reader) -> None:
+    (policy,) = [one["content"] for one in page.all("meta") if one.get("http-equiv") == "Content-Security-Policy"]
+    assert policy is not None
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert (rules["default-src"], rules["img-src"], rules["form-action"]) == ("'none'", "data:", "'none'")
+    assert "script-src" not in rules

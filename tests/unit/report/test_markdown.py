@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from coldstart.report.document import Code, Document, Mark, Part, Section, Table, Tone
+from coldstart.report.document import Code, Document, Mark, Paragraph, Part, Section, Table, Tone
 from coldstart.report.markdown import escape, render_markdown
 
 
@@ -46,3 +46,20 @@ def test_a_muted_mark_is_not_bold() -> None:
 
 def test_code_with_a_fence_in_it_gets_a_longer_fence() -> None:
     assert "````sh\necho ```\n````" in rendered(Code("echo ```"))
+
+
+def test_code_hides_nothing_from_who_copies_it() -> None:
+    assert "```sh\necho �a�\nb�\n```" in rendered(Code("echo \u202ea\x1b\nb\r"))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("- a", r"\- a"), ("+ a", r"\+ a"), ("1. a", r"1\. a"), ("2) a", r"2\) a"), ("---", r"\---"), ("    a", "a")],
+)
+def test_a_sentence_is_no_list_rule_or_code(text: str, shown: str) -> None:
+    assert f"\n{shown}\n" in rendered(Paragraph(text))
+
+
+@pytest.mark.parametrize("text", ["@someone", "me@example.org", "$x$", "https://evil.example", "www.evil.example"])
+def test_nothing_becomes_a_mention_a_link_or_a_formula(text: str) -> None:
+    assert text not in escape(text)
