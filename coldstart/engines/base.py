@@ -25,10 +25,11 @@ class Capability(StrEnum):
     """What not every engine can do; callers ask for these, never for names."""
 
     PULL = "pull"  # pulls images itself
+    PULL_PROGRESS = "pull_progress"  # a pull tells of each layer that it was fetched and unpacked, or there already
     LAYER_LOG = "layer_log"  # its log, readable here, has per-layer instants
     LAYER_PATHS = "layer_paths"  # unpacked layers are folders readable here: eviction and residency
     PRIVATE = "private"  # ours alone: any image on it may be removed
-    STARTED_AT_EXEC = "started_at_exec"  # State.StartedAt is set once the runtime has started the container
+    STARTED_AT_EXEC = "started_at_exec"  # State.StartedAt: set once the runtime has started it, by this machine's clock
     ZSTD_LAYERS = "zstd_layers"  # unpacks layers that are compressed by zstd
     CONTAINER_ADDRESS = "container_address"  # containers can be reached at their own address from here
     SAME_MACHINE = "same_machine"  # its containers run on this machine, under this kernel: paths and devices are ours
@@ -128,6 +129,9 @@ class Engine(Protocol):
         Raises:
             EngineError: the image is not ours to remove.
         """
+
+    def kept_layers(self, image: Image) -> str | None:
+        """Why layers of it stay in the engine after `remove_image`, and no pull fetches them; ``None`` if none do."""
 
     def layer_paths(self, image: Image) -> tuple[Path, ...]:
         """Folders of its unpacked layers (`Capability.LAYER_PATHS`)."""

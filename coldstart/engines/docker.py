@@ -47,6 +47,7 @@ from coldstart.model.run import EngineFacts, RuntimeFacts
 NAME = "docker"
 
 _SHIM_RUNTIMES = ("io.containerd.",)  # registered by dockerd for itself; aliases of runc, no runtimes of their own
+_DRIVER_TYPE, _SNAPSHOTTER = "driver-type", "io.containerd.snapshotter.v1"  # moby, daemon/info.go
 _EXEC_POLL_S = 0.001
 _INSTEAD = "Use a log, exec or healthcheck probe, which go through the engine."
 _ZSTD_SINCE = 23
@@ -133,15 +134,36 @@ class DockerEngine:
                 self._remove_image(doomed)
             return
         inspected = self._inspect_image(image.reference) or self._inspect_image(image.image_id)
-        if inspected is None:
-            return
+        if inspected is not None:
+            if not self._is_ours(inspected):
+                raise EngineError(
+                    f"{image.reference} was in this engine before coldstart came; it removes only what it pulled. "
+                    "Remove it yourself, measure tiers cached and warm only, or use the testbed."
+                )
+            self._remove_image(inspected["Id"])
+        if self._pulled:  # another image that we brought here may have its base
+            for doomed in self._sharing_layers(image):
+                if doomed in self._pulled:
+                    self._remove_image(doomed)
+
+    def kept_layers(self, image: Image) -> str | None:
+        """On an engine not ours alone what was there before us stays: the image itself, or others with its base."""
+        if Capability.PRIVATE in self.capabilities:
+            return None
+        for sharing in self._sharing_layers(image):
+            inspected = self._inspect_image(sharing)
+            if inspected is None or sharing in self._pulled:
+                continue
+            names = [*(inspected.get("RepoTags") or ()), *(inspected.get("RepoDigests") or ()), sharing]
+            if sharing != image.image_id:
+                return f"{names[0]} has layers of {image.reference} and was in the engine before"
+            if not self._is_ours(inspected):
+                return f"{image.reference} was in the engine before"
+        return None
+
+    def _is_ours(self, inspected: dict[str, Any]) -> bool:
         labels = (inspected.get("Config") or {}).get("Labels") or {}
-        if inspected["Id"] not in self._pulled and labels.get(LABEL) != OWNER:
-            raise EngineError(
-                f"{image.reference} was in this engine before coldstart came; it removes only what it pulled. "
-                "Remove it yourself, measure tiers cached and warm only, or use the testbed."
-            )
-        self._remove_image(inspected["Id"])
+        return inspected["Id"] in self._pulled or labels.get(LABEL) == OWNER
 
     def layer_paths(self, image: Image) -> tuple[Path, ...]:
         """The overlay's lower and upper folders, topmost first."""
@@ -332,7 +354,9 @@ class DockerEngine:
 
     def _capabilities(self) -> frozenset[Capability]:
         found = {Capability.PULL}
-        if _api(self._version["ApiVersion"]) <= _STARTED_AT_EXEC:
+        if not self._has_containerd_store():
+            found.add(Capability.PULL_PROGRESS)
+        if _api(self._version["ApiVersion"]) <= _STARTED_AT_EXEC and self._is_local():
             found.add(Capability.STARTED_AT_EXEC)
         if self._unpacks_zstd():
             found.add(Capability.ZSTD_LAYERS)
@@ -348,6 +372,10 @@ class DockerEngine:
             if self._info.get("Driver") == "overlay2" and layers is not None and os.access(layers, os.R_OK | os.X_OK):
                 found.add(Capability.LAYER_PATHS)
         return frozenset(found)
+
+    def _has_containerd_store(self) -> bool:
+        """Whether images are in containerd's store, Docker 29's default, and in no graph driver of Docker's own."""
+        return [_DRIVER_TYPE, _SNAPSHOTTER] in (self._info.get("DriverStatus") or [])
 
     def _unpacks_zstd(self) -> bool:
         """Docker does from 23.0 on (its release notes); a version that is not a number is taken to be newer."""

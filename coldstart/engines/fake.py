@@ -141,6 +141,7 @@ class FakeEngine:
     capabilities = frozenset(
         {
             Capability.PULL,
+            Capability.PULL_PROGRESS,
             Capability.PRIVATE,
             Capability.LAYER_LOG,
             Capability.CONTAINER_ADDRESS,
@@ -188,6 +189,10 @@ class FakeEngine:
     def remove_image(self, image: Image) -> None:
         """Forget it, whatever it was called."""
         self._present.pop(image.image_id, None)
+
+    def kept_layers(self, image: Image) -> str | None:  # noqa: ARG002  whatever it is
+        """All of it is ours to remove."""
+        return None
 
     def layer_paths(self, image: Image) -> tuple[Path, ...]:
         """None: a fake's layers are nowhere."""

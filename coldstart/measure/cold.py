@@ -33,6 +33,8 @@ def unprovable(tier: Tier, engine: Engine) -> str | None:
     """Why this engine cannot prove a tier; ``None`` if it can."""
     if tier is Tier.ABSENT and Capability.PULL not in engine.capabilities:
         return "the engine does not pull images"
+    if tier is Tier.ABSENT and Capability.PULL_PROGRESS not in engine.capabilities:
+        return "the engine keeps images in containerd's store, where a pull does not tell of each layer if it was there"
     if tier is Tier.CACHED and Capability.LAYER_PATHS not in engine.capabilities:
         return "the engine's layer folders cannot be read here, so their pages can be neither evicted nor counted"
     return None

@@ -24,8 +24,9 @@ _BIAS = {
         f"+8 at most), {_PROGRESS}"
     ),
     False: (
-        "the entrypoint's exec, taken from the answer to the start request since this engine sets State.StartedAt "
-        f"before it starts anything, reads 4.4 ms late (3 to 6 in nine of ten starts, 12 at most), {_PROGRESS}"
+        "the entrypoint's exec, taken from the answer to the start request since State.StartedAt does not tell it here "
+        "(newer engines set it before they start anything, and another machine has its own clock), reads 4.4 ms late "
+        f"(3 to 6 in nine of ten starts, 12 at most), {_PROGRESS}"
     ),
 }
 
@@ -34,7 +35,8 @@ class EngineApi:
     """See `coldstart.trace.base.SpanSource`; where a start is read from depends on what the engine can do.
 
     Docker up to 26 sets State.StartedAt once the runtime has started the container, 28 before it asks it to
-    (moby/moby#47003; 27 is taken to): there the answer to the start request tells, which is sent once it runs.
+    (moby/moby#47003; 27 is taken to): there the answer to the start request tells, which is sent once it runs. So it
+    does of an engine on another machine, whose clock is not ours.
     """
 
     def __init__(self, capabilities: frozenset[Capability]) -> None:

@@ -30,6 +30,7 @@ class FakeDaemon:
         self.output = b""
         self.api_version = "1.41"
         self.kernel: str | None = None
+        self.driver_status: list[list[str]] = [["Backing Filesystem", "extfs"]]
         self.warnings: list[str] | None = []
         self.containers: dict[str, dict[str, Any]] = {}
         self.version = "20.10.24"
@@ -51,8 +52,9 @@ class FakeDaemon:
                 return 200, {"Version": self.version, "ApiVersion": self.api_version, "Os": "linux", "Arch": "amd64"}
             case ["info"]:
                 runtimes = {"runc": {"path": "runc"}, "io.containerd.runc.v2": {"path": "runc"}}
+                store = {"DriverStatus": self.driver_status}
                 kernel = {} if self.kernel is None else {"KernelVersion": self.kernel}
-                return 200, {"Driver": "overlay2", "Runtimes": runtimes, **kernel}
+                return 200, {"Driver": "overlay2", "Runtimes": runtimes, **store, **kernel}
             case ["containers" | "exec", *words]:
                 return self._execute(words)
             case ["images", *words]:
@@ -74,6 +76,8 @@ class FakeDaemon:
         return 409, {"message": f"Container {words[0]} is not running"}
 
     def _image(self, method: str, words: list[str]) -> tuple[int, object]:
+        if words == ["json"]:
+            return 200, list(self.images.values())
         name = "/".join(words).removesuffix("/json")
         return self._remove(name) if method == "DELETE" else self._inspect(name)
 

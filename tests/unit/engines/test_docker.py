@@ -13,7 +13,8 @@ from coldstart.engines.base import Capability, ContainerSpec, EngineAddress
 from coldstart.engines.docker import DockerEngine, connect
 from coldstart.engines.wire import LABEL, OWNER
 from coldstart.errors import EngineError
-from coldstart.model.cell import Network
+from coldstart.measure.cold import unprovable
+from coldstart.model.cell import Network, Tier
 from coldstart.model.image import Image
 from tests.unit.engines.fake_daemon import FakeDaemon, inspected
 from tests.unit.factories import layer_digest, make_image
@@ -64,6 +65,26 @@ def test_docker_unpacks_zstd_from_23_on(daemon: FakeDaemon, version: str, reads:
     daemon.version = version
     with closing(connect(EngineAddress(url=daemon.url, where="user"))) as engine:
         assert (Capability.ZSTD_LAYERS in engine.capabilities) is reads
+
+
+def test_an_instant_by_another_machines_clock_is_not_told(daemon: FakeDaemon) -> None:
+    daemon.kernel = "6.6.12-linuxkit"
+    with closing(connect(EngineAddress(url=daemon.url, where="user"))) as engine:
+        assert Capability.STARTED_AT_EXEC not in engine.capabilities
+
+
+@pytest.mark.parametrize(
+    ("status", "tells"),
+    [([["Backing Filesystem", "extfs"]], True), ([["driver-type", "io.containerd.snapshotter.v1"]], False)],
+)
+def test_a_pull_into_containerds_store_does_not_tell_of_each_layer(
+    daemon: FakeDaemon, status: list[list[str]], tells: bool
+) -> None:
+    daemon.driver_status = status
+    with closing(connect(EngineAddress(url=daemon.url, where="user"))) as engine:
+        assert (Capability.PULL_PROGRESS in engine.capabilities) is tells
+        assert (unprovable(Tier.ABSENT, engine) is None) is tells
+        assert unprovable(Tier.WARM, engine) is None
 
 
 # --- leaving ---
@@ -128,6 +149,52 @@ def test_an_image_with_our_label_is_ours_to_remove(daemon: FakeDaemon, engine: D
     daemon.images["hello:1"] = labelled
     engine.remove_image(image("hello:1", labelled))
     assert daemon.images == {}
+
+
+def layered(name: str, *layers: str) -> dict[str, Any]:
+    """What an inspect says of an image of these layers."""
+    return inspected(name, digest=DIGEST, RepoTags=[name], RootFS={"Type": "layers", "Layers": list(layers)})
+
+
+def test_an_image_that_was_there_before_keeps_its_layers(engine: DockerEngine, theirs: Image) -> None:
+    assert engine.kept_layers(theirs) == "theirs:1 was in the engine before"
+
+
+def test_an_image_whose_base_was_there_before_keeps_that(
+    daemon: FakeDaemon, engine: DockerEngine, offered: Image
+) -> None:
+    daemon.images["base:1"] = layered("base:1", offered.layers[0].diff_id)
+    assert engine.kept_layers(offered) == "base:1 has layers of app:1 and was in the engine before"
+
+
+def test_an_image_that_shares_no_base_keeps_nothing(
+    daemon: FakeDaemon, engine: DockerEngine, theirs: Image, offered: Image
+) -> None:
+    assert theirs.reference in daemon.images
+    assert engine.kept_layers(offered) is None
+
+
+def test_an_image_that_we_pulled_keeps_nothing(daemon: FakeDaemon, engine: DockerEngine, offered: Image) -> None:
+    daemon.offered["app:1"]["RootFS"]["Layers"] = [layer.diff_id for layer in offered.layers]
+    engine.pull(offered)
+    assert engine.kept_layers(offered) is None
+
+
+def test_our_own_engine_keeps_no_layers(daemon: FakeDaemon, theirs: Image) -> None:
+    with closing(connect(EngineAddress(url=daemon.url, where="testbed", private=True))) as engine:
+        assert engine.kept_layers(theirs) is None
+
+
+def test_removing_an_image_removes_what_we_pulled_with_the_same_base_and_nothing_else(
+    daemon: FakeDaemon, engine: DockerEngine, offered: Image
+) -> None:
+    """Two sides of a gate share their base by nature: the one that started last must not leave it to the other."""
+    layers = [layer.diff_id for layer in offered.layers]
+    daemon.offered["pr:1"] = layered("pr:1", layers[0], "sha256:other")
+    daemon.images["elsewhere:1"] = layered("elsewhere:1", "sha256:base")
+    engine.pull(image("pr:1", daemon.offered["pr:1"]))
+    engine.remove_image(offered)
+    assert list(daemon.images) == ["elsewhere:1"]
 
 
 def test_removing_what_is_not_there_is_fine(daemon: FakeDaemon, engine: DockerEngine, offered: Image) -> None:

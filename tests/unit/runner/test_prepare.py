@@ -332,6 +332,29 @@ def test_every_difference_is_told() -> None:
     assert len(changed(host=make_host(host_id="f"), **engine(version="29"))) == 2
 
 
+class Keeping(FakeEngine):
+    """An engine with images of its user's."""
+
+    def kept_layers(self, image: Image) -> str | None:
+        """Something is kept of every image but scratch."""
+        return None if image.variant == "scratch" else f"{image.variant} was in the engine before"
+
+
+def test_a_tier_whose_image_stays_in_the_engine_is_left_out_by_name() -> None:
+    told: list[str] = []
+    experiment = make_fake_experiment(tier=(Tier.ABSENT, Tier.WARM))
+    found = prepare(make_place(Keeping()), experiment, told.append)
+    assert found.experiment.tier == (Tier.WARM,)
+    why = "left out: tier absent: alpine was in the engine before, and coldstart removes only what it pulled"
+    assert why in told
+
+
+def test_a_tier_that_is_asked_for_and_whose_image_stays_in_the_engine_is_refused() -> None:
+    experiment = make_fake_experiment(tier=(Tier.ABSENT, Tier.WARM))
+    with pytest.raises(InvalidEnvironmentError, match="alpine was in the engine before"):
+        prepare(make_place(Keeping()), experiment, lambda _: None, required_tiers=True)
+
+
 def images_of(*variants: str) -> tuple[Image, ...]:
     return tuple(make_image(variant=variant) for variant in variants)
 
