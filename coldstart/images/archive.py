@@ -12,8 +12,8 @@ from typing import NamedTuple
 import msgspec
 
 from coldstart.errors import ImageBuildError
+from coldstart.images import oci, tars
 from coldstart.images.layers import EPOCH_S
-from coldstart.images.platforms import normalize
 
 _CREATED = "2025-01-01T00:00:00Z"  # EPOCH_S
 
@@ -70,14 +70,15 @@ def read_archive(path: Path) -> Contents:
         ImageBuildError: it is none, or its configuration is not the one it names.
     """
     try:
-        with tarfile.open(path, "r:") as tar:
-            manifest = msgspec.json.decode(_read(tar, "manifest.json"))
-            encoded = _read(tar, manifest[0]["Config"])
-        config = msgspec.json.decode(encoded)
-        platform = normalize(config["os"], config["architecture"], config.get("variant"))
-    except (tarfile.TarError, EOFError, OSError, KeyError, IndexError, TypeError, msgspec.DecodeError) as error:
+        with tars.opened(path) as tar:
+            manifest = msgspec.json.decode(_read(tar, "manifest.json"), type=list[_Saved])
+            encoded = _read(tar, manifest[0].config)
+        platform = msgspec.json.decode(encoded, type=oci.Config).platform
+        if platform is None:
+            raise ValueError("its configuration names no architecture")
+    except (*tars.DAMAGED, msgspec.MsgspecError, OSError) as error:
         raise ImageBuildError(f"{path}: not a docker archive ({error}); delete it and build again.") from error
-    return Contents(f"sha256:{hashlib.sha256(encoded).hexdigest()}", platform)
+    return Contents(oci.digest_of(encoded), platform)
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
@@ -86,11 +87,16 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
     tar.addfile(member, io.BytesIO(content))
 
 
+class _Saved(msgspec.Struct, frozen=True, rename="pascal"):
+    config: str
+
+
 def _read(tar: tarfile.TarFile, name: str) -> bytes:
-    member = tar.extractfile(name)
-    if member is None:
+    member = tar.getmember(name)
+    content = tar.extractfile(member)
+    if content is None or member.size > oci.CONFIG_MAX_BYTES:
         raise KeyError(name)
-    return member.read()
+    return content.read()
 
 
 def _sha256(path: Path) -> str:

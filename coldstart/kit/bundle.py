@@ -13,13 +13,14 @@ import json
 import os
 import re
 import tarfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 from coldstart.errors import InputFileError, StorageError
+from coldstart.images import tars
 
 FORMAT = "coldstart bundle"
 VERSION = 1
@@ -28,6 +29,8 @@ BLOBS, WHEELS, DEBS = "blobs/sha256", "wheels", "debs"
 
 _MANIFEST, _MANIFEST_SUM = "manifest.json", "manifest.sha256"
 _MANIFEST_MAX_BYTES = 16 << 20
+_WORD = re.compile(r"[\w./+~-]{1,64}", re.ASCII)  # versions, platforms, architectures, releases
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _PART_NAME = re.compile(r"(blobs/sha256/[0-9a-f]{64}|wheels/\w[\w.+-]*|debs/\w[\w.+~-]*)", re.ASCII)
 _EPOCH_S = 1735689600  # as in layers: the same content gives the same bytes
 _BUFFER_BYTES = 1 << 20
@@ -108,7 +111,7 @@ def read_manifest(path: Path) -> Manifest:
         InputFileError: it cannot be read, is no bundle, is damaged, or newer than this coldstart.
     """
     with _opened(path) as tar:
-        return _manifest(path, tar)
+        return _manifest(path, tar, tars.members(tar))
 
 
 def unpack(path: Path, folder: Path, keep: Sequence[str]) -> Manifest:
@@ -119,17 +122,15 @@ def unpack(path: Path, folder: Path, keep: Sequence[str]) -> Manifest:
         StorageError: ``folder`` cannot be written.
     """
     with _opened(path) as tar:
-        manifest = _manifest(path, tar)
+        members = tars.members(tar)
+        manifest = _manifest(path, tar, members)
         awaited = {part.name: part for part in manifest.parts}
-        try:
-            while (member := tar.next()) is not None:
-                part = awaited.pop(member.name, None)
-                if part is None:
-                    raise InputFileError(path, f"holds {member.name!r}, which its manifest does not list.", _AGAIN)
-                kept = folder / part.name if part.name.startswith(tuple(f"{kind}/" for kind in keep)) else None
-                _check(path, tar, member, part, kept)
-        except (tarfile.TarError, EOFError) as error:
-            raise InputFileError(path, f"is damaged or cut short ({error}).", _AGAIN) from error
+        for member in members:
+            part = awaited.pop(member.name, None)
+            if part is None:
+                raise InputFileError(path, f"holds {member.name!r}, which its manifest does not list.", _AGAIN)
+            kept = folder / part.name if part.name.startswith(tuple(f"{kind}/" for kind in keep)) else None
+            _check(path, tar, member, part, kept)
     if awaited:
         names = sorted(awaited)
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
@@ -156,13 +157,13 @@ def _check(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo, part: Part
         raise InputFileError(path, f"is damaged: {part.name} is not what was saved.", _AGAIN)
 
 
-def _manifest(path: Path, tar: tarfile.TarFile) -> Manifest:
+def _manifest(path: Path, tar: tarfile.TarFile, members: Iterator[tarfile.TarInfo]) -> Manifest:
     """The first two members, checked against each other."""
     try:
-        encoded = _small(tar, _MANIFEST)
+        encoded = _small(tar, members, _MANIFEST)
         said = json.loads(encoded) if encoded is not None else None
-        checksum = _small(tar, _MANIFEST_SUM)
-    except (tarfile.TarError, EOFError, ValueError) as error:
+        checksum = _small(tar, members, _MANIFEST_SUM)
+    except tars.DAMAGED as error:
         raise InputFileError(path, f"is damaged: its manifest cannot be read ({error}).", _AGAIN) from error
     if not isinstance(said, dict) or said.get("format") != FORMAT:
         raise InputFileError(path, "is no file of `coldstart images save`.")
@@ -171,51 +172,93 @@ def _manifest(path: Path, tar: tarfile.TarFile) -> Manifest:
     if said.get("version") != VERSION:
         raise InputFileError(
             path,
-            f"has format {said.get('version')}, of coldstart {said.get('coldstart')}; this one reads format {VERSION}.",
+            f"has format {said.get('version')!r:.20}, of coldstart {said.get('coldstart')!s:.20}; "
+            f"this one reads format {VERSION}.",
             "Use the same version of coldstart on both machines.",
         )
     try:
         return _decoded(said)
-    except (KeyError, TypeError, ValueError) as error:
+    except tars.DAMAGED as error:
         raise InputFileError(path, f"is damaged: its manifest lacks or misstates {error}.", _AGAIN) from error
 
 
 def _decoded(said: Mapping[str, Any]) -> Manifest:
-    target = said["target"]
-    parts = tuple(Part(**part) for part in said["parts"])
-    names = [part.name for part in parts]
-    for part in parts:
-        is_blob = part.name.startswith(f"{BLOBS}/")
-        if not _PART_NAME.fullmatch(part.name) or (is_blob and not part.name.endswith(part.sha256)):
-            raise ValueError(part.name)
-    if len(set(names)) != len(names):
+    parts = tuple(_decoded_part(part) for part in _list_of_records(said, "parts"))
+    if len({part.name for part in parts}) != len(parts):
         raise ValueError("parts")
+    target = said["target"]
     return Manifest(
-        coldstart=said["coldstart"],
-        platform=said["platform"],
-        images=tuple(said["images"]),
-        bases=tuple(said["bases"]),
-        target=None if target is None else Target(**target),
+        coldstart=_word(said, "coldstart"),
+        platform=_word(said, "platform"),
+        images=_list_of_records(said, "images"),
+        bases=_list_of_records(said, "bases"),
+        target=None if target is None else _decoded_target(target),
         parts=parts,
     )
 
 
-def _small(tar: tarfile.TarFile, name: str) -> bytes | None:
+def _decoded_part(said: Mapping[str, Any]) -> Part:
+    if set(said) != {"name", "sha256", "size_bytes"}:
+        raise ValueError("parts")
+    name, sha256, size_bytes = said["name"], said["sha256"], said["size_bytes"]
+    if not isinstance(name, str) or not _PART_NAME.fullmatch(name):
+        raise ValueError(f"a part's name {name!r:.80}")
+    if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
+        raise ValueError(f"the checksum of {name}")
+    if type(size_bytes) is not int or size_bytes < 0:
+        raise ValueError(f"the size of {name}")
+    if name.startswith(f"{BLOBS}/") and not name.endswith(sha256):
+        raise ValueError(name)
+    return Part(name=name, sha256=sha256, size_bytes=size_bytes)
+
+
+def _decoded_target(said: object) -> Target:
+    if not isinstance(said, dict) or set(said) != {"architecture", "release", "python"}:
+        raise ValueError("target")
+    return Target(
+        architecture=_word(said, "architecture"), release=_word(said, "release"), python=_word(said, "python")
+    )
+
+
+def _list_of_records(said: Mapping[str, Any], key: str) -> tuple[Mapping[str, Any], ...]:
+    found = said[key]
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise ValueError(key)
+    return tuple(found)
+
+
+def _word(said: Mapping[str, Any], key: str) -> str:
+    found = said[key]
+    if not isinstance(found, str) or not _WORD.fullmatch(found):
+        raise ValueError(key)
+    return found
+
+
+def _small(tar: tarfile.TarFile, members: Iterator[tarfile.TarInfo], name: str) -> bytes | None:
     """The next member's content if it is ``name``."""
-    member = tar.next()
-    if member is None or member.name != name or member.size > _MANIFEST_MAX_BYTES:
+    member = next(members, None)
+    if member is None or member.name != name or not member.isreg() or member.size > _MANIFEST_MAX_BYTES:
         return None
     content = tar.extractfile(member)
     return None if content is None else content.read()
 
 
-def _opened(path: Path) -> tarfile.TarFile:
+@contextmanager
+def _opened(path: Path) -> Iterator[tarfile.TarFile]:
+    """The file, with one boundary for all that reading it can raise."""
     try:
-        return tarfile.open(path, "r:")
-    except tarfile.TarError as error:
+        tar = tars.opened(path)
+    except tars.DAMAGED as error:
         raise InputFileError(path, f"is no file of `coldstart images save` ({error}).") from error
     except OSError as error:
         raise InputFileError(path, f"cannot be read ({error.strerror}).") from error
+    with tar:
+        try:
+            yield tar
+        except tars.DAMAGED as error:
+            raise InputFileError(path, f"is damaged or cut short ({error}).", _AGAIN) from error
+        except OSError as error:
+            raise InputFileError(path, f"cannot be read ({error.strerror or error}).") from error
 
 
 def _part(folder: Path, file: Path) -> Part:

@@ -18,12 +18,11 @@ from coldstart.images.bases import Base, BaseRecord, BaseSource, adopt, cached, 
 from coldstart.images.build import content_key, record, recorded_images, repository_of
 from coldstart.images.catalogue import Workload, catalogue, find
 from coldstart.images.host import ImageHost, engine_client, platform_of
+from coldstart.images.imports import DIR_VERSION, SILENCE_S
 from coldstart.images.recipe import Progress
 from coldstart.images.registry import Registry
 from coldstart.kit.bundle import BLOBS, Manifest, unpack
 from coldstart.model.image import Image
-
-_DIR_VERSION = "Directory Transport Version: 1.1\n"  # containers/image, directory/directory_dest.go
 
 
 class SavedImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,12 +190,20 @@ def _refuse_other_sources(
 
 def _decoded(path: Path, manifest: Manifest) -> Records:
     try:
-        return Records(
+        records = Records(
             msgspec.convert(manifest.images, tuple[SavedImage, ...]),
             msgspec.convert(manifest.bases, tuple[SavedBase, ...]),
         )
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, RecursionError) as error:
         raise InputFileError(path, f"is damaged: {error}.", "Save it again.") from error
+    for saved in records.images:
+        layers = saved.image.layers
+        sizes = [saved.image.config_bytes, *(layer.compressed_bytes for layer in layers)]
+        sizes += [*(layer.unpacked_bytes for layer in layers), *(layer.files for layer in layers)]
+        if any(size is not None and size < 0 for size in sizes):
+            what = f"is damaged: {saved.image.workload}/{saved.image.variant} has a negative size."
+            raise InputFileError(path, what, "Save it again.")
+    return records
 
 
 def _keep_blobs(copied: Path, blobs: Path, image: Image) -> None:
@@ -218,7 +225,7 @@ def _deliver(registry: Registry, folder: Path, image: Image, progress: Progress)
     progress(f"loading {name}")
     copied = folder / "image"
     copied.mkdir()
-    (copied / "version").write_text(_DIR_VERSION)
+    (copied / "version").write_text(DIR_VERSION)
     for digest in blobs_of(image)[1:]:
         if not (copied / _plain(digest)).exists():
             os.link(_blob(folder, digest), copied / _plain(digest))
@@ -235,7 +242,8 @@ def _copy(registry: Registry, source: str, destination: str) -> None:
             [
                 *("skopeo", "--insecure-policy", "copy", "--quiet", "--preserve-digests"),
                 *("--src-tls-verify=false", "--dest-tls-verify=false", source, destination),
-            ]
+            ],
+            silence_s=SILENCE_S,
         )
 
 

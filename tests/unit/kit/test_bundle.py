@@ -154,13 +154,85 @@ def test_a_manifest_that_lists_a_path_elsewhere_is_refused(kit: Path, name: str)
         lambda said: said["parts"][0].update(colour="red"),
         lambda said: said["parts"][0].update(name=f"{BLOBS}/{'0' * 64}"),
         lambda said: said.update(parts=None),
+        lambda said: said.update(parts=[7]),
+        lambda said: said["parts"][0].update(name=1),
+        lambda said: said["parts"][0].update(sha256=["a"]),
+        lambda said: said["parts"][0].update(sha256="A" * 64),
+        lambda said: said["parts"][0].update(size_bytes=-1),
+        lambda said: said["parts"][0].update(size_bytes=True),
+        lambda said: said["parts"][0].update(size_bytes="6000"),
+        lambda said: said.update(images={"a": 1}),
+        lambda said: said.update(images=["x"]),
+        lambda said: said.update(bases=7),
+        lambda said: said.update(platform=["linux/arm64"]),
+        lambda said: said.update(coldstart="\x1b[2J"),
+        lambda said: said.update(coldstart="9" * 100_000),
+        lambda said: said.update(target=[1]),
+        lambda said: said["target"].update(python=3.11),
+        lambda said: said["target"].pop("release"),
     ],
-    ids=["a key missing", "a part twice", "an unknown key", "a blob that is not its name", "no list"],
+    ids=[
+        "a key missing",
+        "a part twice",
+        "an unknown key",
+        "a blob that is not its name",
+        "no list",
+        "a part that is a number",
+        "a name that is a number",
+        "a checksum that is a list",
+        "a checksum in capitals",
+        "a negative size",
+        "a size that is true",
+        "a size that is text",
+        "images that are no list",
+        "an image that is text",
+        "bases that are a number",
+        "a platform that is a list",
+        "a version that clears the screen",
+        "a version without end",
+        "a target that is a list",
+        "a Python that is a number",
+        "a target without a release",
+    ],
 )
 def test_a_manifest_that_cannot_be_right_is_refused(kit: Path, change: Callable[[dict[str, Any]], object]) -> None:
     _say_otherwise(kit, change)
     with pytest.raises(InputFileError, match="manifest lacks or misstates"):
         read_manifest(kit)
+
+
+@pytest.mark.parametrize(
+    "encoded", [b"[" * 200_000, b'{"format": ' * 100_000, b"9" * 5000, b"\xff\xfe", b'{"format": "coldstart bundle"}']
+)
+def test_a_manifest_that_is_not_one_is_one_message(kit: Path, encoded: bytes) -> None:
+    (manifest, _), (checksum, _), *parts = _members(kit)
+    _rewrite(kit, [(manifest, encoded), (checksum, hashlib.sha256(encoded).hexdigest().encode()), *parts])
+    with pytest.raises(InputFileError, match=r"kit\.tar: (is|has)"):
+        read_manifest(kit)
+
+
+@pytest.mark.parametrize("size", [-512, -(1 << 20)])
+@pytest.mark.parametrize("index", [0, 1, 2, 3])
+def test_a_member_of_a_negative_size_ends_the_reading(kit: Path, tmp_path: Path, size: int, index: int) -> None:
+    out = io.BytesIO()
+    for at, (member, content) in enumerate(_members(kit)):
+        member.size = size if at == index else len(content)
+        out.write(member.tobuf(tarfile.GNU_FORMAT) + content + bytes(-len(content) % 512))
+    kit.write_bytes(out.getvalue() + bytes(1024))
+    with pytest.raises(InputFileError, match=r"kit\.tar: is"):
+        unpack(kit, tmp_path / "out", keep=())
+
+
+@pytest.mark.parametrize("kind", [tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE])
+@pytest.mark.parametrize("index", [0, 1, 2, 4])
+def test_what_is_not_a_file_is_refused_wherever_it_comes(kit: Path, tmp_path: Path, kind: bytes, index: int) -> None:
+    members = _members(kit)
+    odd = tarfile.TarInfo(members[index][0].name)
+    odd.type, odd.linkname = kind, "/etc/passwd"
+    _rewrite(kit, [*members[:index], (odd, b""), *members[index + 1 :]])
+    with pytest.raises(InputFileError, match=r"kit\.tar: is"):
+        unpack(kit, tmp_path / "out", keep=(WHEELS, DEBS, BLOBS))
+    assert not any(path.is_symlink() for path in (tmp_path / "out").rglob("*"))
 
 
 def test_a_newer_format_is_refused_with_the_version_that_wrote_it(kit: Path) -> None:
