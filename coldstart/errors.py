@@ -9,6 +9,7 @@
     │   └── MissingExtraError          an optional package, with its pip line
     ├── InvalidEnvironmentError     4  the machine cannot do what was asked
     │   ├── EngineUnreachableError     no answer on the engine's socket
+    │   │   └── EngineTimeoutError         a request was not answered within its limit
     │   ├── RegistryUnreachableError   no answer from the registry
     │   ├── TestbedError               the testbed could not be started, used or removed
     │   ├── TestbedHeldError           somebody else is measuring on it
@@ -95,6 +96,10 @@ class InvalidEnvironmentError(ColdstartError):
 
 class EngineUnreachableError(InvalidEnvironmentError):
     """Nothing answers on the engine's socket."""
+
+
+class EngineTimeoutError(EngineUnreachableError):
+    """One request was not answered within its limit; the engine may answer others."""
 
 
 class RegistryUnreachableError(InvalidEnvironmentError):

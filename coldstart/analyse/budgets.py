@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
@@ -20,13 +20,14 @@ _UNSURE = {Verdict.UNDECIDED, Verdict.NOT_ALIKE}
 def budget_code(frame: pd.DataFrame, cells: Sequence[CellSummary], overviews: Sequence[Overview]) -> tuple[int, str]:
     """The exit code that a run deserves, and why, in a sentence.
 
-    Missed anywhere, or a start that failed in a cell with a budget: 1. A contaminated run, a lost engine, or a budget
-    that nothing was measured for: 4, for that is never a pass. An interval on both sides of a limit, or conditions that
-    differ: 3.
+    Missed anywhere, or a start that failed in a cell with a budget: 1. A contaminated run, a lost engine or registry,
+    starts that were not observed, or a budget that nothing was measured for: 4, for that is never a pass. An interval
+    on both sides of a limit, or conditions that differ: 3.
     """
     judgements = [one for overview in overviews if overview.target.verdict for one in overview.judgements]
     budgeted = {cell for judgement in judgements for cell in (judgement.cell, judgement.against) if cell is not None}
-    lost = sum(summary.outcomes.get(Outcome.ENGINE_LOST, 0) for summary in cells)
+    lost = _count(cells, lambda outcome: outcome.is_lost)
+    unseen = _count(cells, lambda outcome: outcome in {Outcome.UNOBSERVED, Outcome.HARNESS_FAILED})
     failed = [summary for summary in cells if _failed(summary) and summary.cell in budgeted]
     missed = [judgement for judgement in judgements if judgement.verdict is Verdict.MISSED]
     unmeasured = [judgement for judgement in judgements if judgement.verdict is Verdict.NOT_MEASURED]
@@ -34,12 +35,13 @@ def budget_code(frame: pd.DataFrame, cells: Sequence[CellSummary], overviews: Se
     found: tuple[tuple[object, int, str], ...] = (
         (missed, EXIT_REGRESSION, f"{_first(missed)} is missed ({len(missed)} of {len(judgements)} judgements)"),
         (failed, EXIT_REGRESSION, _failures(failed)),
+        (lost, EXIT_ENVIRONMENT, f"the engine or the registry was lost in {lost} starts"),
         (
             assess(frame).contaminated,
             EXIT_ENVIRONMENT,
             "the run is contaminated: more than a tenth of its starts had to be repeated",
         ),
-        (lost, EXIT_ENVIRONMENT, f"the engine was lost in {lost} starts"),
+        (unseen, EXIT_ENVIRONMENT, f"{unseen} starts were not observed, or coldstart itself failed in them"),
         (unmeasured or not judgements, EXIT_ENVIRONMENT, f"{_first(unmeasured)}: not measured in this run"),
         (unsure, EXIT_INCONCLUSIVE, f"{_first(unsure)}: {unsure[0].verdict if unsure else ''}"),
         (True, EXIT_OK, "every budget is met"),
@@ -59,4 +61,8 @@ def _failures(failed: Sequence[CellSummary]) -> str:
 
 def _failed(summary: CellSummary) -> int:
     """Starts that failed by themselves: an engine that was lost is not the image's doing."""
-    return summary.failed - summary.outcomes.get(Outcome.ENGINE_LOST, 0)
+    return _count([summary], lambda outcome: outcome.is_failure)
+
+
+def _count(cells: Sequence[CellSummary], is_one: Callable[[Outcome], bool]) -> int:
+    return sum(count for summary in cells for name, count in summary.outcomes.items() if is_one(Outcome(name)))

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from coldstart.engines.base import Engine, EngineAddress
 
 _SUPPORT = frozenset(  # modules here that are not engines
-    {"daemons", "http", "netns", "progress", "reach", "runtimes", "wire"}
+    {"bounded", "daemons", "http", "netns", "progress", "reach", "runtimes", "vitals", "wire"}
 )
 
 

@@ -17,6 +17,7 @@ from coldstart.model.cell import Network
 from coldstart.model.image import Image
 from coldstart.model.options import ContainerOptions
 from coldstart.model.run import EngineFacts, RuntimeFacts
+from coldstart.units import NS_PER_S
 
 T = TypeVar("T")
 
@@ -51,13 +52,17 @@ class LayerEvent(NamedTuple):
     status: str
 
 
+START_LIMIT_NS = 60 * NS_PER_S
+
+
 class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A container to create."""
+    """A container to create; its create and its start may each take ``limit_ns``, from the request on."""
 
     image: Image
     runtime: str
     network: Network
     options: ContainerOptions = ContainerOptions()
+    limit_ns: int = START_LIMIT_NS
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +106,10 @@ class ContainerState(msgspec.Struct, frozen=True, kw_only=True):
 class Engine(Protocol):
     """One engine, connected. Methods raise `EngineError` where it refuses, `EngineUnreachableError` where it is gone.
 
+    No method blocks for ever: one that the engine does not answer within the limit of its kind raises `EngineError`
+    where the engine answers other requests (a runtime that hangs), `EngineUnreachableError` where it answers none. Any
+    of them may be interrupted at any instant, and the next one works all the same.
+
     ``timed`` methods stamp around the bare request: what is not the engine's work stays outside.
     """
 
@@ -137,7 +146,10 @@ class Engine(Protocol):
         """Folders of its unpacked layers (`Capability.LAYER_PATHS`)."""
 
     def pull(self, image: Image) -> Timed[tuple[LayerEvent, ...]]:
-        """Timed: pull by digest; the progress lines as they were read."""
+        """Timed: pull by digest; the progress lines as they were read.
+
+        However long it takes, as long as it makes progress.
+        """
 
     def create(self, spec: ContainerSpec) -> Timed[str]:
         """Timed: create, with our label; the container's ID. What the engine warns of is kept for `take_warnings`."""
@@ -167,7 +179,7 @@ class Engine(Protocol):
         """Ask, before the start, to be told of the exit; the returned call blocks for the exit code."""
 
     def remove_container(self, container_id: str) -> None:
-        """Remove it, running or not. Absent is fine."""
+        """Remove it, running or not, and on an engine that is ours alone though its runtime hangs. Absent is fine."""
 
     def sweep(self) -> int:
         """Remove every container with our label, whoever left it; how many there were."""
@@ -184,6 +196,12 @@ class Engine(Protocol):
 
     def host_endpoint(self, port: int) -> tuple[Path | None, tuple[str, int]] | None:
         """As `endpoint`, of any container with network ``host``; ``None`` where only the container itself tells."""
+
+    def lost(self) -> str | None:
+        """What of the engine died, hangs or was started anew since the last look, with the remedy; ``None``: nothing.
+
+        Never raises, and takes seconds at most. For use after a failure, outside every timed window.
+        """
 
     def daemons(self) -> tuple[int, ...]:
         """Process numbers of the daemons whose descendants do the engine's work; none where they cannot be told."""

@@ -6,7 +6,6 @@ without them, and no image we did not pull, is ever removed.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import time
@@ -16,6 +15,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from coldstart.engines.base import (
+    START_LIMIT_NS,
     Capability,
     ContainerSpec,
     ContainerState,
@@ -24,11 +24,13 @@ from coldstart.engines.base import (
     LayerEvent,
     Timed,
 )
-from coldstart.engines.daemons import daemon_pids
+from coldstart.engines.bounded import BoundedConnection, Limits, UnansweredError
+from coldstart.engines.daemons import Activity, daemon_pids, end_container
 from coldstart.engines.http import Connection, Response
 from coldstart.engines.progress import layer_events, pull_error
 from coldstart.engines.reach import Reach, container_netns, reach
 from coldstart.engines.runtimes import runtime_facts
+from coldstart.engines.vitals import Vitals
 from coldstart.engines.wire import (
     CONTAINER_LABEL,
     LABEL,
@@ -43,6 +45,7 @@ from coldstart.errors import EngineError, EngineUnreachableError
 from coldstart.model.cell import Network
 from coldstart.model.image import Image
 from coldstart.model.run import EngineFacts, RuntimeFacts
+from coldstart.units import NS_PER_S
 
 NAME = "docker"
 
@@ -73,10 +76,14 @@ class DockerEngine:
 
     name = NAME
 
-    def __init__(self, address: EngineAddress) -> None:
+    def __init__(self, address: EngineAddress, limits: Limits | None = None) -> None:
         self._address = address
-        self._connection = Connection(address.url)
+        self._limits = limits or Limits()
+        self._connection = BoundedConnection(address.url, self._limits)
+        self._start_limits_s: dict[str, float] = {}
+        self._stuck: set[str] = set()
         try:
+            self._connection.ping(self._limits.connect_s)
             version = self._connection.request("GET", "/version").json()
         except EngineUnreachableError as error:
             raise EngineUnreachableError(
@@ -93,6 +100,10 @@ class DockerEngine:
         root = Path(self._info.get("DockerRootDir") or "/nonexistent")
         self.data_root = root if self._is_local() and root.is_dir() else None
         self.capabilities = self._capabilities()
+        remedy = "Look into its log, and start it anew."
+        if address.private:
+            remedy = "Start the testbed anew: coldstart testbed up"
+        self._vitals = Vitals(self.daemons, self._connection.ping, remedy)
 
     def facts(self) -> EngineFacts:
         """Version, storage and how it was reached."""
@@ -181,11 +192,17 @@ class DockerEngine:
         else:
             query = f"fromImage={quote(image.reference)}" + ("" if ":" in name.rpartition("/")[2] else "&tag=latest")
         was_here = Capability.PRIVATE not in self.capabilities and self.has_image(image)
+        path = f"{self._prefix}/images/create?{query}"
+        is_working = Activity(self.daemons).goes_on if self._is_local() else None
+        silence_s = self._limits.silence_s if is_working else self._limits.far_silence_s
         with_pull = Connection(self._address.url)
         try:
-            head, pieces = with_pull.stream("POST", f"{self._prefix}/images/create?{query}")
-            stamped = [(time.monotonic_ns(), piece) for piece in pieces]
-            end_ns = time.monotonic_ns()
+            with self._connection.answering(f"pull of {image.reference}: no progress"):
+                head, pieces = with_pull.stream(
+                    "POST", path, head_s=silence_s, silence_s=silence_s, is_working=is_working
+                )
+                stamped = [(time.monotonic_ns(), piece) for piece in pieces]
+                end_ns = time.monotonic_ns()
         finally:
             with_pull.close()
         text = b"".join(piece for _, piece in stamped)
@@ -202,11 +219,16 @@ class DockerEngine:
 
     def create(self, spec: ContainerSpec) -> Timed[str]:
         """Timed: create, labelled as ours."""
-        answer = self._connection.request("POST", f"{self._prefix}/containers/create", create_body(spec))
-        _check(answer, f"create of a container from {spec.image.reference}")
+        what, limit_s = f"create of a container from {spec.image.reference}", spec.limit_ns / NS_PER_S
+        answer = self._connection.request(
+            "POST", f"{self._prefix}/containers/create", create_body(spec), what=what, limit_s=limit_s
+        )
+        _check(answer, what)
         created = answer.json()
+        container_id = str(created["Id"])
+        self._start_limits_s[container_id] = limit_s
         self._warnings += created.get("Warnings") or ()
-        return Timed(answer.start_ns, answer.end_ns, str(created["Id"]))
+        return Timed(answer.start_ns, answer.end_ns, container_id)
 
     def take_warnings(self) -> tuple[str, ...]:
         """In the engine's words, each once."""
@@ -216,7 +238,14 @@ class DockerEngine:
 
     def start(self, container_id: str) -> Timed[None]:
         """Timed: start."""
-        answer = self._connection.request("POST", f"{self._prefix}/containers/{container_id}/start")
+        self._stuck.add(container_id)  # until it is answered
+        answer = self._connection.request(
+            "POST",
+            f"{self._prefix}/containers/{container_id}/start",
+            what="start by the OCI runtime",
+            limit_s=self._start_limit_s(container_id),
+        )
+        self._stuck.discard(container_id)
         _check(answer, "start")
         return Timed(answer.start_ns, answer.end_ns, None)
 
@@ -226,13 +255,14 @@ class DockerEngine:
 
     def execute(self, container_id: str, command: Sequence[str]) -> Timed[Executed]:
         """Create, start and inspect, on a connection of its own; the start's answer lasts as long as its output."""
-        executing = Connection(self._address.url)
+        executing = Connection(self._address.url, self._limits.answer_s)
         body = {"Cmd": list(command), "AttachStdout": True, "AttachStderr": True}
         try:
             created = executing.request("POST", f"{self._prefix}/containers/{container_id}/exec", body)
             _check(created, "exec")
             path = f"{self._prefix}/exec/{created.json()['Id']}"
-            ran = executing.request("POST", f"{path}/start", {"Detach": False, "Tty": False})
+            lifetime_s = self._lifetime_s(container_id)
+            ran = executing.request("POST", f"{path}/start", {"Detach": False, "Tty": False}, timeout_s=lifetime_s)
             _check(ran, "exec")
             while (answer := executing.request("GET", f"{path}/json")).status == 200 and answer.json()["Running"]:
                 time.sleep(_EXEC_POLL_S)  # the exit code is noted a moment after the output's end
@@ -244,11 +274,10 @@ class DockerEngine:
 
     def follow_output(self, container_id: str) -> Iterator[bytes]:
         """Lines of both streams, unframed."""
-        following = Connection(self._address.url)
+        following = Connection(self._address.url, self._limits.answer_s)
+        path = f"{self._prefix}/containers/{container_id}/logs?follow=1&stdout=1&stderr=1"
         try:
-            head, pieces = following.stream(
-                "GET", f"{self._prefix}/containers/{container_id}/logs?follow=1&stdout=1&stderr=1"
-            )
+            head, pieces = following.stream("GET", path, silence_s=self._lifetime_s(container_id))
             if head.status != 200:
                 raise EngineError(f"output: {message_of(b''.join(pieces))}")
             yield from lines(unframed(pieces))
@@ -257,16 +286,18 @@ class DockerEngine:
 
     def output_tail(self, container_id: str, lines: int = 20) -> str:
         """The last lines; drivers that keep none give an empty string."""
-        path = f"{self._prefix}/containers/{container_id}/logs?stdout=1&stderr=1&tail={lines}"
-        answer = self._connection.request("GET", path)
+        answer = self._connection.request(
+            "GET", f"{self._prefix}/containers/{container_id}/logs?stdout=1&stderr=1&tail={lines}"
+        )
         if answer.status != 200:
             return ""
         return b"".join(unframed(iter([answer.body]))).decode(errors="replace")
 
     def wait_exit(self, container_id: str) -> Callable[[], Timed[int]]:
         """The wait is registered when this returns: Docker sends the headers then."""
-        waiting = Connection(self._address.url)
-        head, pieces = waiting.stream("POST", f"{self._prefix}/containers/{container_id}/wait?condition=next-exit")
+        waiting = Connection(self._address.url, self._limits.answer_s)
+        path = f"{self._prefix}/containers/{container_id}/wait?condition=next-exit"
+        head, pieces = waiting.stream("POST", path, silence_s=self._lifetime_s(container_id))
 
         def wait() -> Timed[int]:
             try:
@@ -281,10 +312,23 @@ class DockerEngine:
         return wait
 
     def remove_container(self, container_id: str) -> None:
-        """Kill and remove, its anonymous volumes too."""
-        answer = self._connection.request("DELETE", f"{self._prefix}/containers/{container_id}?force=1&v=1")
-        if answer.status not in {404, 409}:  # 409: its removal is already in progress
-            _check(answer, "removal of a container")
+        """Kill and remove, its anonymous volumes too.
+
+        Where a runtime hangs, dockerd holds the container's lock and answers no removal: on an engine of ours the
+        container's shim is killed then.
+        """
+        is_stuck, limit_s = container_id in self._stuck, self._limits.removal_s
+        if is_stuck:
+            limit_s = self._limits.stuck_s
+            self._end_container(container_id)
+        try:
+            self._delete_container(container_id, limit_s)
+        except UnansweredError:
+            if is_stuck or not self._end_container(container_id):
+                raise
+            self._delete_container(container_id, limit_s)
+        self._stuck.discard(container_id)
+        self._start_limits_s.pop(container_id, None)
 
     def sweep(self) -> int:
         """Remove every container labelled as ours."""
@@ -328,6 +372,10 @@ class DockerEngine:
             return None
         return self._reach.netns, (self._host(), port)
 
+    def lost(self) -> str | None:
+        """By a ping and by the daemons' processes."""
+        return self._vitals.lost()
+
     def daemons(self) -> tuple[int, ...]:
         """Dockerd, and the containerd it started or was told to use."""
         return daemon_pids(Path(urlsplit(self._address.url).path)) if self._is_local() else ()
@@ -348,8 +396,12 @@ class DockerEngine:
         """Close the connection; a user's engine is left without the images it did not have."""
         if Capability.PRIVATE not in self.capabilities:
             for name in (*self._named, *self._pulled):
-                with contextlib.suppress(EngineError, EngineUnreachableError):
+                try:
                     self._remove_image(name)
+                except EngineError:
+                    continue
+                except EngineUnreachableError:
+                    break
         self._connection.close()
 
     def _capabilities(self) -> frozenset[Capability]:
@@ -403,6 +455,24 @@ class DockerEngine:
             return None
         return "unpigz" if shutil.which("unpigz") else "Go compress/gzip"
 
+    def _start_limit_s(self, container_id: str) -> float:
+        return self._start_limits_s.get(container_id, START_LIMIT_NS / NS_PER_S)
+
+    def _lifetime_s(self, container_id: str) -> float:
+        """For what is answered by the container's end: from before its start until after it is given up."""
+        return self._start_limit_s(container_id) + self._limits.answer_s
+
+    def _delete_container(self, container_id: str, limit_s: float) -> None:
+        what = f"removal of container {container_id[:12]}"
+        answer = self._connection.request(
+            "DELETE", f"{self._prefix}/containers/{container_id}?force=1&v=1", what=what, limit_s=limit_s
+        )
+        if answer.status not in {404, 409}:  # 409: its removal is already in progress
+            _check(answer, what)
+
+    def _end_container(self, container_id: str) -> int:
+        return end_container(container_id) if Capability.PRIVATE in self.capabilities and self._is_local() else 0
+
     def _get(self, path: str) -> Any:
         answer = self._connection.request("GET", self._prefix + path)
         _check(answer, path.partition("?")[0])
@@ -431,9 +501,10 @@ class DockerEngine:
         return sharing
 
     def _remove_image(self, name: str) -> None:
-        answer = self._connection.request("DELETE", f"{self._prefix}/images/{quote(name, safe='/:@')}?force=1")
+        what, path = f"removal of image {name}", f"{self._prefix}/images/{quote(name, safe='/:@')}?force=1"
+        answer = self._connection.request("DELETE", path, what=what, limit_s=self._limits.image_removal_s)
         if answer.status != 404:
-            _check(answer, f"removal of image {name}")
+            _check(answer, what)
         self._pulled.discard(name)
         self._named.discard(name)
 

@@ -28,13 +28,15 @@ from coldstart.engines.base import (
     LayerEvent,
     Timed,
 )
-from coldstart.errors import EngineError
+from coldstart.errors import EngineError, EngineUnreachableError
 from coldstart.model.cell import Network
 from coldstart.model.image import Healthcheck, Image, Layer, Provenance
 from coldstart.model.run import EngineFacts, RuntimeFacts
+from coldstart.units import NS_PER_S
 
 NAME = "fake"
-_IMAGES_MISBEHAVING = {"exits", "silent", "wrong-platform"}
+_IMAGES_MISBEHAVING = {"exits", "silent", "wrong-platform", "hangs"}
+_SILENCE_S = 0.01  # for how long a pull that stalls is waited for
 _IMAGES_CHECKED = {"checked", "unhealthy"}  # those with a HEALTHCHECK
 _SAID = b"app: that was all\n"
 
@@ -48,6 +50,18 @@ class Delays(msgspec.Struct, frozen=True, kw_only=True):
     create_s: float = 0.001
     start_s: float = 0.002
     listen_s: float = 0.001
+
+
+class Faults(msgspec.Struct, kw_only=True):
+    """What is wrong with the engine, to be changed at any time.
+
+    With ``is_dead`` it answers nothing. ``lost`` are the next answers of `FakeEngine.lost`. ``hanging`` names methods
+    (``create``, ``start``, ``state``, ``remove_container``) that are not answered within their limit.
+    """
+
+    is_dead: bool = False
+    lost: list[str] = []
+    hanging: set[str] = set()
 
 
 class _Container:
@@ -134,6 +148,9 @@ def _notify(spec: ContainerSpec) -> None:
 class FakeEngine:
     """See `coldstart.engines.base.Engine`. Variants ``exits``, ``silent`` and ``wrong-platform`` misbehave so.
 
+    Variant ``hangs`` has a runtime that never ends its start, ``stalls`` a pull without progress, and of ``unseen`` the
+    engine never says that it started. `faults` are the engine's own.
+
     Variants ``checked`` and ``unhealthy`` have a HEALTHCHECK, which agrees once the app listens, or never.
     """
 
@@ -155,6 +172,7 @@ class FakeEngine:
     def __init__(self, where: str = "testbed", delays: Delays | None = None) -> None:
         self._where = where
         self._delays = delays or Delays()
+        self.faults = Faults()
         self._present: dict[str, set[str]] = {}  # references by image ID
         self._containers: dict[str, _Container] = {}
         self._ids = itertools.count(1)
@@ -180,10 +198,12 @@ class FakeEngine:
 
     def has_image(self, image: Image) -> bool:
         """Whether it was pulled and not removed since."""
+        self._answer("has_image")
         return image.image_id in self._present
 
     def has_reference(self, image: Image) -> bool:
         """Whether it was pulled under that name."""
+        self._answer("has_reference")
         return image.reference in self._present.get(image.image_id, ())
 
     def remove_image(self, image: Image) -> None:
@@ -200,6 +220,10 @@ class FakeEngine:
 
     def pull(self, image: Image) -> Timed[tuple[LayerEvent, ...]]:
         """Timed: sleep through each layer, writing dockerd's log lines."""
+        self._answer("pull")
+        if image.variant == "stalls":
+            time.sleep(_SILENCE_S)
+            raise EngineError(f"pull of {image.reference}: no progress within {_SILENCE_S:g} s.")
         start_ns = time.monotonic_ns()
         events = []
         pulled: set[str] = set()
@@ -232,6 +256,7 @@ class FakeEngine:
         if spec.runtime not in {runtime.name for runtime in self.runtimes()}:
             raise EngineError(f"create: unknown or invalid runtime name: {spec.runtime}")
         start_ns = time.monotonic_ns()
+        self._answer("create", spec.limit_ns)
         time.sleep(self._delays.create_s)
         container_id = f"{next(self._ids):064x}"
         self._containers[container_id] = _Container(spec)
@@ -246,6 +271,7 @@ class FakeEngine:
         container = self._container(container_id)
         variant = container.spec.image.variant
         start_ns = time.monotonic_ns()
+        self._answer("start", container.spec.limit_ns, hangs=variant == "hangs")
         time.sleep(self._delays.start_s)
         if variant == "wrong-platform":
             raise EngineError("start: exec format error")
@@ -264,11 +290,12 @@ class FakeEngine:
 
     def state(self, container_id: str) -> ContainerState:
         """What is remembered."""
+        self._answer("state")
         container = self._container(container_id)
         return ContainerState(
             running=container.running,
             pid=None,
-            started_wall_ns=container.started_wall_ns,
+            started_wall_ns=None if container.spec.image.variant == "unseen" else container.started_wall_ns,
             finished_wall_ns=container.finished_wall_ns,
             exit_code=container.exit_code,
             error="",
@@ -316,6 +343,7 @@ class FakeEngine:
 
     def remove_container(self, container_id: str) -> None:
         """Stop its app and forget it."""
+        self._answer("remove_container")
         container = self._containers.pop(container_id, None)
         if container is not None:
             container.end(exit_code=137)
@@ -342,6 +370,12 @@ class FakeEngine:
         """None: its containers listen on ports of their own choosing."""
         return None
 
+    def lost(self) -> str | None:
+        """What the test says."""
+        if self.faults.is_dead:
+            return "the fake engine is dead."
+        return self.faults.lost.pop(0) if self.faults.lost else None
+
     def daemons(self) -> tuple[int, ...]:
         """Nobody works for it."""
         return ()
@@ -357,6 +391,14 @@ class FakeEngine:
     def close(self) -> None:
         """Stop every app."""
         self.sweep()
+
+    def _answer(self, method: str, limit_ns: int = 0, *, hangs: bool = False) -> None:
+        """Raise as a real engine's method does that is not answered within its limit."""
+        if self.faults.is_dead:
+            raise EngineUnreachableError(f"fake: no answer to {method}")
+        if hangs or method in self.faults.hanging:
+            time.sleep(limit_ns / NS_PER_S)
+            raise EngineError(f"{method}: no answer within {limit_ns / NS_PER_S:g} s")
 
     def _container(self, container_id: str) -> _Container:
         if container_id not in self._containers:

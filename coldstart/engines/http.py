@@ -10,16 +10,19 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
 
-from coldstart.errors import EngineError, EngineUnreachableError, UsageError
+from coldstart.errors import EngineError, EngineTimeoutError, EngineUnreachableError, UsageError
+from coldstart.units import NS_PER_S
 
 _RECEIVE_BYTES = 65536
+ANSWER_S = 30.0  # for what an engine answers from memory; a small board under load takes its time
+_BACKLOG_POLL_S = 0.05
 
 
 class Response(NamedTuple):
@@ -47,13 +50,15 @@ class Connection:
     """One connection, opened when first used and again when the engine has closed it.
 
     ``url`` is ``unix:///path`` or ``tcp://host:port``; with ``DOCKER_TLS_VERIFY`` set, tcp is spoken over TLS with
-    the certificates in ``DOCKER_CERT_PATH``.
+    the certificates in ``DOCKER_CERT_PATH``. ``timeout_s`` is the limit of requests that name none of their own.
+
+    Whatever interrupts a request, a Ctrl-C too, closes the connection: its answer would be taken for the next one's.
 
     Raises:
         UsageError: another scheme, with what to do about it.
     """
 
-    def __init__(self, url: str, timeout_s: float | None = None) -> None:
+    def __init__(self, url: str, timeout_s: float = ANSWER_S) -> None:
         parts = urlsplit(url)
         if parts.scheme not in {"unix", "tcp", "http"} or (parts.scheme == "unix" and not parts.path):
             raise UsageError(
@@ -63,18 +68,26 @@ class Connection:
         self.url = url
         self._parts = parts
         self._timeout_s = timeout_s
+        self._deadline_ns: int | None = None
+        self._is_working: Callable[[], bool] | None = None
         self._socket: socket.socket | None = None
         self._buffer = bytearray()
 
-    def request(self, method: str, path: str, body: object | None = None) -> Response:
-        """Send one request and read the whole answer.
+    def request(
+        self, method: str, path: str, body: object | None = None, *, timeout_s: float | None = None
+    ) -> Response:
+        """Send one request and read the whole answer, which takes ``timeout_s`` at most.
 
         Raises:
             EngineUnreachableError: nobody answers.
+            EngineTimeoutError: not within the limit.
         """
+        limit_s = self._timeout_s if timeout_s is None else timeout_s
         message = _message(method, path, body)
-        connection = self._open()
+        self._is_working = None
+        connection = self._open(limit_s)
         start_ns = time.monotonic_ns()
+        self._deadline_ns = start_ns + int(limit_s * NS_PER_S)
         try:
             try:
                 connection.sendall(message)
@@ -82,44 +95,60 @@ class Connection:
             except (BrokenPipeError, ConnectionResetError, EOFError):
                 # A keep-alive connection the engine closed meanwhile: once more, on a new one.
                 self.close()
-                connection = self._open()
+                connection = self._open(limit_s)
                 start_ns = time.monotonic_ns()
                 connection.sendall(message)
                 status, headers = self._head()
             content = b"".join(self._body(status, headers))
             end_ns = time.monotonic_ns()
-        except (OSError, EOFError) as error:
+        except BaseException as error:
             self.close()
-            raise EngineUnreachableError(
-                f"{self.url}: the engine stopped answering {method} {path} ({error})."
-            ) from error
+            if (ours := self._translated(error, f"{method} {path}", limit_s)) is None:
+                raise
+            raise ours from error
         if headers.get("connection", "").lower() == "close":
             self.close()
         return Response(status, headers, content, start_ns, end_ns)
 
-    def stream(self, method: str, path: str, body: object | None = None) -> tuple[Response, Iterator[bytes]]:
+    def stream(
+        self,
+        method: str,
+        path: str,
+        body: object | None = None,
+        *,
+        head_s: float | None = None,
+        silence_s: float | None = None,
+        is_working: Callable[[], bool] | None = None,
+    ) -> tuple[Response, Iterator[bytes]]:
         """Send one request; its head, and an iterator over the body's pieces as they arrive.
 
         The head's ``end_ns`` is when the headers were read. The iterator must be exhausted or the connection closed
-        before another request.
+        before another request. The head takes ``head_s`` at most. What follows has no limit but its silence: after
+        ``silence_s`` without a byte ``is_working`` is asked whether to wait for as long again; if it says no, or there
+        is none, the stream is given up.
 
         Raises:
             EngineUnreachableError: nobody answers.
+            EngineTimeoutError: it was silent for too long.
         """
+        limit_s = self._timeout_s if head_s is None else head_s
+        silence_s = self._timeout_s if silence_s is None else silence_s
         message = _message(method, path, body)
         self.close()  # a stream never starts on a connection that may be half dead
-        connection = self._open()
+        self._deadline_ns, self._is_working = None, is_working
+        connection = self._open(limit_s)
         start_ns = time.monotonic_ns()
         try:
             connection.sendall(message)
             status, headers = self._head()
-        except (OSError, EOFError) as error:
+            connection.settimeout(silence_s)
+        except BaseException as error:
             self.close()
-            raise EngineUnreachableError(
-                f"{self.url}: the engine stopped answering {method} {path} ({error})."
-            ) from error
+            if (ours := self._translated(error, f"{method} {path}", limit_s)) is None:
+                raise
+            raise ours from error
         head = Response(status, headers, b"", start_ns, time.monotonic_ns())
-        return head, self._pieces(status, headers)
+        return head, self._pieces(status, headers, f"{method} {path}", silence_s)
 
     def close(self) -> None:
         """Close; the next request opens again."""
@@ -128,35 +157,44 @@ class Connection:
         self._socket = None
         self._buffer.clear()
 
-    def _pieces(self, status: int, headers: dict[str, str]) -> Iterator[bytes]:
+    def _pieces(self, status: int, headers: dict[str, str], what: str, limit_s: float) -> Iterator[bytes]:
         try:
             yield from self._body(status, headers)
-        except (OSError, EOFError) as error:
+        except BaseException as error:
             self.close()
-            raise EngineUnreachableError(f"{self.url}: the engine broke off its answer ({error}).") from error
+            if (ours := self._translated(error, what, limit_s)) is None:
+                raise
+            raise ours from error
 
-    def _open(self) -> socket.socket:
+    def _translated(self, error: BaseException, what: str, limit_s: float) -> EngineUnreachableError | None:
+        """The error that a request which ended so is for the caller; ``None`` where it is not the engine's doing."""
+        if isinstance(error, TimeoutError):
+            return EngineTimeoutError(f"{self.url}: no answer to {what} within {limit_s:g} s.")
+        if isinstance(error, OSError | EOFError):
+            return EngineUnreachableError(f"{self.url}: the engine stopped answering {what} ({error}).")
+        if isinstance(error, ValueError | IndexError):
+            return EngineUnreachableError(f"{self.url}: the answer to {what} is not valid HTTP ({error}).")
+        return None
+
+    def _open(self, limit_s: float) -> socket.socket:
         if self._socket is None:
             try:
-                self._socket = self._connect()
+                self._socket = self._connect(limit_s)
+            except TimeoutError as error:
+                raise EngineTimeoutError(f"{self.url}: cannot reach the engine within {limit_s:g} s.") from error
             except OSError as error:
                 raise EngineUnreachableError(
                     f"{self.url}: cannot reach the engine ({error.strerror or error})."
                 ) from error
+        else:
+            self._socket.settimeout(limit_s)
         return self._socket
 
-    def _connect(self) -> socket.socket:
+    def _connect(self, limit_s: float) -> socket.socket:
         if self._parts.scheme == "unix":
-            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            connection.settimeout(self._timeout_s)
-            try:
-                connection.connect(self._parts.path)
-            except OSError:
-                connection.close()
-                raise
-            return connection
+            return _unix_connection(self._parts.path, limit_s)
         host, port = self._parts.hostname or "localhost", self._parts.port or 2375
-        plain = socket.create_connection((host, port), timeout=self._timeout_s)
+        plain = socket.create_connection((host, port), timeout=limit_s)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if not os.environ.get("DOCKER_TLS_VERIFY"):
             return plain
@@ -221,10 +259,42 @@ class Connection:
 
     def _receive(self) -> None:
         assert self._socket is not None
-        received = self._socket.recv(_RECEIVE_BYTES)
+        while True:
+            try:
+                received = self._socket.recv(_RECEIVE_BYTES)
+            except TimeoutError:
+                if self._is_working is None or not self._is_working():
+                    raise
+                continue
+            break
         if not received:
             raise EOFError("connection closed")
         self._buffer += received
+        if self._deadline_ns is not None and time.monotonic_ns() > self._deadline_ns:
+            raise TimeoutError("its answer goes on for too long")
+
+
+def _unix_connection(path: str, limit_s: float) -> socket.socket:
+    """A connection whose operations take ``limit_s`` at most.
+
+    Where the listener accepts nobody and its backlog is full, connect(2) does not wait on a socket with a time limit.
+    """
+    deadline_ns = time.monotonic_ns() + int(limit_s * NS_PER_S)
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(limit_s)
+        while True:
+            try:
+                connection.connect(path)
+            except BlockingIOError as error:
+                if time.monotonic_ns() >= deadline_ns:
+                    raise TimeoutError("it accepts no connection") from error
+                time.sleep(_BACKLOG_POLL_S)
+            else:
+                return connection
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _message(method: str, path: str, body: object | None) -> bytes:

@@ -82,14 +82,14 @@ def start_spans(
     """Init and readiness of each container, once for every source that saw the entrypoint's exec between them.
 
     Raises:
-        TrialFailure: `Outcome.ENGINE_LOST`: no source saw a container's entrypoint start.
+        TrialFailure: `Outcome.UNOBSERVED`: no source saw a container's entrypoint start.
     """
     instants = [instant for observation in observations for instant in observation.instants]
     spans: list[Span] = []
     for container, (start, ready) in enumerate(zip(starts, readies, strict=True)):
         execs = [i for i in instants if i.kind is InstantKind.ENTRYPOINT_EXEC and i.container == container]
         if not execs:
-            raise TrialFailure(Outcome.ENGINE_LOST, "no source saw the entrypoint start")
+            raise TrialFailure(Outcome.UNOBSERVED, "no source saw the entrypoint start")
         for instant in execs:
             spans += _around_exec(instant, start, ready)
             spans += _around_listening(instant, instants, ready)

@@ -106,7 +106,9 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 class Bench:
     """The instruments of a run. ``blobs`` is ``None`` where the registry's log cannot be read.
 
-    ``way_out`` opens other networks to the containers, for the whole run.
+    ``timeout_ns`` is what a container's create may take, and what its start and its readiness may take together.
+    ``way_out`` opens other networks to the containers, for the whole run. ``registry_lost`` says what is wrong with the
+    registry that the engine pulls from, with the remedy, or ``None``; it takes seconds at most and never raises.
     """
 
     run_id: str
@@ -119,6 +121,7 @@ class Bench:
     options: ContainerOptions = field(default_factory=ContainerOptions)
     source_profile: str = "engine"
     way_out: Callable[[], AbstractContextManager[object]] = nullcontext
+    registry_lost: Callable[[], str | None] = lambda: None
 
     def subject(self, cell: Cell) -> Subject:
         """The cell's image and probe."""

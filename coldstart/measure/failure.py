@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coldstart.model.sample import Outcome
+from coldstart.model.sample import Outcome, Sample
 
 
 class TrialFailure(Exception):  # noqa: N818  it is an outcome; errors are what users meet
@@ -16,3 +16,12 @@ class TrialFailure(Exception):  # noqa: N818  it is an outcome; errors are what 
         self.reason = reason
         self.exit_code = exit_code
         self.output_tail = output_tail
+
+
+class TrialCrashError(Exception):
+    """A trial ended with an exception that nobody foresaw: its ``cause``. The ``sample`` says so, and can be stored."""
+
+    def __init__(self, sample: Sample, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.sample = sample
+        self.cause = cause

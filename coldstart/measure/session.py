@@ -9,13 +9,17 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 import msgspec
 
 from coldstart.measure.bench import Bench
+from coldstart.measure.failure import TrialCrashError
 from coldstart.measure.trial import Stage
 from coldstart.model.cell import Side, Trial
 from coldstart.model.repeats import MAX_ATTEMPTS, Contender, Repeats
 from coldstart.model.sample import Outcome, Sample, SentinelReading
+from coldstart.units import NS_PER_S
 
 HOPELESS = 3  # a cell that failed this often and never succeeded is given up; so is one never cold in so many trials
-LOST_IN_A_ROW = 3  # an engine lost this often in a row is not coming back
+LOST_IN_A_ROW = 3  # a run whose engine, registry or instruments failed this often in a row comes to nothing
+RECOVERY_NS = 15 * NS_PER_S  # for a lost engine or registry to answer again: dockerd starts its containerd anew
+_RECOVERY_POLL_S = 0.5
 
 
 class Prospects:
@@ -27,6 +31,7 @@ class Prospects:
         self._succeeded: set[Contender] = set()
         self._failures: Counter[Contender] = Counter()
         self._lost_in_a_row = 0
+        self.is_gone = False
 
     def note(self, sample: Sample) -> None:
         """Another sample."""
@@ -34,7 +39,8 @@ class Prospects:
         self._repeats.note(_contender(trial), sample.outcome, reason=sample.reason, warmup=trial.warmup)
         if self._left is not None and not trial.warmup and trial.attempt == 0:
             self._left = max(0, self._left - 1)
-        self._lost_in_a_row = self._lost_in_a_row + 1 if sample.outcome is Outcome.ENGINE_LOST else 0
+        lost = sample.outcome.is_lost or sample.outcome is Outcome.HARNESS_FAILED
+        self._lost_in_a_row = self._lost_in_a_row + 1 if lost else 0
         if sample.outcome is Outcome.OK:
             self._succeeded.add(_contender(sample.trial))
         elif not sample.outcome.is_requeued:
@@ -53,8 +59,9 @@ class Prospects:
 
     @property
     def is_over(self) -> bool:
-        """Whether the engine is gone, being lost several times in a row, or nothing can come of the run any more."""
-        return self._lost_in_a_row >= LOST_IN_A_ROW or self._repeats.end(self._left) is not None
+        """Whether engine or registry are gone, or were lost several times in a row, or nothing can come of the run."""
+        is_lost = self.is_gone or self._lost_in_a_row >= LOST_IN_A_ROW
+        return is_lost or self._repeats.end(self._left) is not None
 
     def news(self, sample: Sample) -> str | None:
         """What its latest sample changes for the rest of the run, in a sentence; ``None`` for nothing."""
@@ -90,10 +97,14 @@ def measure(  # noqa: PLR0913  what is wanted of a run, by name
     ``sides`` gives trials of a side their own subjects and options, on the same engine. ``with_sentinel``, a sentinel
     is read before each block, in a quiet window of its own, and is kept with the block's first sample. ``announce`` is
     told of each trial before it begins, and ``stop`` asked whether to go on. With a deadline (ns of ``clock``) a block
-    that would not end in time by the longest block so far is not begun. A cell that failed `HOPELESS` times and never
-    succeeded, or was never cold in as many trials, is left out from then on. The run ends early when the engine is gone
-    and when nothing can come of it any more (`Repeats.end`), for which ``at_most`` says how many starts are planned
-    apart from warm-up. ``tell`` hears, in a sentence, what is left out and why the run ends.
+    that would not end in time by the longest block so far is not begun, and none goes on after it. A cell that failed
+    `HOPELESS` times and never succeeded, or was never cold in as many trials, is left out from then on. The run ends
+    early when the engine or the registry is lost and does not come back, or was lost `LOST_IN_A_ROW` times, and when
+    nothing can come of it any more (`Repeats.end`), for which ``at_most`` says how many starts are planned apart from
+    warm-up. ``tell`` hears, in a sentence, what is left out and why the run ends.
+
+    Raises:
+        Exception: one that nobody foresaw in a trial, after that trial's sample was yielded.
     """
     bench.engine.sweep()
     stage, record = Stage(bench, sides), Prospects(at_most)
@@ -104,24 +115,52 @@ def measure(  # noqa: PLR0913  what is wanted of a run, by name
             if not block:
                 continue
             begin_ns = clock()
-            is_too_late = deadline_ns is not None and begin_ns + longest_ns > deadline_ns
-            if is_too_late or record.is_over:
+            if _is_past(deadline_ns, begin_ns + longest_ns) or record.is_over:
                 return
             reading = _sentinel(bench) if with_sentinel else None
             for trial in (queue := _Queue(block)):
-                if stop() or record.is_over:
+                if stop() or _is_past(deadline_ns, clock()) or record.is_over:
                     return
                 announce(trial)
-                sample = stage.run(trial)
+                sample, crash = _run(stage, trial)
                 record.note(sample)
                 if reading is not None:
                     sample, reading = msgspec.structs.replace(sample, sentinel=reading), None
                 yield sample
+                _recover(bench, record, sample, crash, clock)
                 if (news := record.news(sample)) is not None:
                     tell(news)
                 elif sample.outcome.is_requeued:
                     queue.try_again(trial)
             longest_ns = max(longest_ns, clock() - begin_ns)
+
+
+def _run(stage: Stage, trial: Trial) -> tuple[Sample, Exception | None]:
+    """The trial's sample, and the exception that nobody foresaw, if one ended it."""
+    try:
+        return stage.run(trial), None
+    except TrialCrashError as error:
+        return error.sample, error.cause
+
+
+def _is_past(deadline_ns: int | None, at_ns: int) -> bool:
+    return deadline_ns is not None and at_ns > deadline_ns
+
+
+def _recover(
+    bench: Bench, record: Prospects, sample: Sample, crash: Exception | None, clock: Callable[[], int]
+) -> None:
+    """After a stored sample: raise what nobody foresaw, and wait for what was lost to answer again."""
+    if crash is not None:
+        raise crash
+    if not sample.outcome.is_lost:
+        return
+    until_ns = clock() + RECOVERY_NS
+    while bench.engine.lost() is not None or bench.registry_lost() is not None:
+        if clock() > until_ns:
+            record.is_gone = True
+            return
+        time.sleep(_RECOVERY_POLL_S)
 
 
 def _sentinel(bench: Bench) -> SentinelReading:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
-from coldstart.engines.base import ContainerSpec, ContainerState, Engine, LayerEvent, Timed
-from coldstart.errors import ColdstartError, EngineError, EngineUnreachableError
+from coldstart.engines.base import ContainerState, LayerEvent, Timed
+from coldstart.errors import EngineError, EngineUnreachableError
 from coldstart.measure.assemble import (
     between,
     clock_step_ns,
@@ -20,13 +20,15 @@ from coldstart.measure.assemble import (
     sound,
     start_spans,
 )
-from coldstart.measure.bench import Bench, Subject
-from coldstart.measure.cold import ColdKeeper, doubt
-from coldstart.measure.failure import TrialFailure
+from coldstart.measure.bench import Bench
+from coldstart.measure.cold import BlobWatch, ColdKeeper, doubt
+from coldstart.measure.container import container, spec_of
+from coldstart.measure.ending import blamed, ended_by, is_foreseen
+from coldstart.measure.failure import TrialCrashError, TrialFailure
 from coldstart.measure.foreign import with_platform
 from coldstart.model.cell import Cell, Network, Side, Tier, Trial
 from coldstart.model.sample import ColdProof, Conditions, Harness, Outcome, Sample
-from coldstart.probes.base import NotReady, Probe, Ready, last_line, options_with
+from coldstart.probes.base import NotReady, Probe, Ready, last_line
 from coldstart.probes.tcp import is_served
 from coldstart.trace.base import Observation, TrialWindow
 from coldstart.units import format_ns
@@ -54,19 +56,20 @@ class Stage:
         self._sides = sides or {}
         self._engine = bench.engine
         self._cold = ColdKeeper(bench)
+        self._left: set[str] = set()
 
     def run(self, trial: Trial) -> Sample:
-        """One trial. Whatever the engine or the container does becomes the sample's outcome.
+        """One trial. Whatever the engine, the container, the machine or we ourselves do becomes the sample's outcome.
 
         Raises:
-            EngineUnreachableError: the engine is gone for good: it does not answer the teardown either.
+            TrialCrashError: something that nobody foresaw; it has the sample.
         """
         bench = self._bench if trial.side is None else self._sides.get(trial.side, self._bench)
 
         def start_once(cell: Cell) -> None:
             self._discarded_start(bench, cell)
 
-        return _TrialRun(bench, self._cold, trial, start_once).run()
+        return _TrialRun(bench, self._cold, trial, start_once, self._left).run()
 
     def _discarded_start(self, bench: Bench, cell: Cell) -> None:
         """Start a cell's container until it is ready, and forget about it.
@@ -77,7 +80,7 @@ class Stage:
         subject = bench.subject(cell)
         with contextlib.ExitStack() as stack:
             probe = stack.enter_context(contextlib.closing(subject.new_probe()))
-            created = stack.enter_context(_container(self._engine, _spec(bench, cell, subject, probe)))
+            created = stack.enter_context(container(self._engine, spec_of(bench, cell, subject, probe), self._left))
             probe.arm(self._engine, created.value)
             try:
                 self._engine.start(created.value)
@@ -88,17 +91,20 @@ class Stage:
 
 
 class _TrialRun:
-    def __init__(self, bench: Bench, cold: ColdKeeper, trial: Trial, start_once: Callable[[Cell], None]) -> None:
+    def __init__(
+        self, bench: Bench, cold: ColdKeeper, trial: Trial, start_once: Callable[[Cell], None], left: set[str]
+    ) -> None:
         self._bench = bench
         self._cold = cold
         self._start_once = start_once
+        self._left = left
         self._trial = trial
         self._cell = trial.cell
         self._subject = bench.subject(trial.cell)
         self._proof: ColdProof | None = None
         self._conditions = Conditions()
         self._prepare_ns = self._quiet_wait_ns = self._collect_ns = self._teardown_ns = 0
-        self._watch = cold.watch()
+        self._watch: BlobWatch | None = None
         self._begin_ns = 0
         self._clock_step_ns: int | None = None
 
@@ -114,21 +120,17 @@ class _TrialRun:
         try:
             self._prepare()
             sample = self._measure(sample)
-        except TrialFailure as failure:
-            sample = msgspec.structs.replace(
-                sample,
-                outcome=failure.outcome,
-                reason=failure.reason,
-                exit_code=failure.exit_code,
-                output_tail=failure.output_tail,
-            )
-        except EngineUnreachableError as error:
-            sample = msgspec.structs.replace(sample, outcome=Outcome.ENGINE_LOST, reason=str(error))
-        return self._judged(sample)
+        except Exception as error:
+            sample = self._judged(blamed(ended_by(sample, error), self._bench))
+            if is_foreseen(error):
+                return sample
+            raise TrialCrashError(sample, error) from error
+        return self._judged(blamed(sample, self._bench))
 
     def _prepare(self) -> None:
         begin_ns = time.monotonic_ns()
         try:
+            self._remove_left()
             self._proof = self._cold.prepare(self._cell, self._subject.image, self._start_once)
             self._bench.surroundings.settle()
         except EngineUnreachableError:
@@ -153,6 +155,15 @@ class _TrialRun:
             raise
         except EngineError as error:
             raise TrialFailure(Outcome.NOT_COLD, str(error)) from error
+
+    def _remove_left(self) -> None:
+        """Remove containers whose own trial could not."""
+        for container_id in tuple(self._left):
+            try:
+                self._bench.engine.remove_container(container_id)
+            except EngineError as error:
+                raise TrialFailure(Outcome.ENGINE_LOST, f"an earlier start's container stays: {error}") from error
+            self._left.discard(container_id)
 
     def _measure(self, sample: Sample) -> Sample:
         bench = self._bench
@@ -211,9 +222,9 @@ class _TrialRun:
 
     def _timed(self, stack: contextlib.ExitStack) -> _Started:
         probe = stack.enter_context(contextlib.closing(self._subject.new_probe()))
-        spec = _spec(self._bench, self._cell, self._subject, probe)
+        spec = spec_of(self._bench, self._cell, self._subject, probe)
         pull = self._pull() if self._cell.tier is Tier.ABSENT else None
-        created = stack.enter_context(_container(self._bench.engine, spec))
+        created = stack.enter_context(container(self._bench.engine, spec, self._left))
         probe.arm(self._bench.engine, created.value)
         try:
             start = self._bench.engine.start(created.value)
@@ -222,7 +233,7 @@ class _TrialRun:
         except EngineError as error:
             raise TrialFailure(Outcome.START_FAILED, str(error)) from error
         self._cold.started(self._cell, self._subject.image)
-        return _Started(pull=pull, create=created, start=start, ready=self._ready(probe, created.value))
+        return _Started(pull=pull, create=created, start=start, ready=self._ready(probe, created.value, start))
 
     def _pull(self) -> Pull:
         try:
@@ -232,16 +243,19 @@ class _TrialRun:
         except EngineError as error:
             raise TrialFailure(Outcome.PULL_FAILED, str(error)) from error
 
-    def _ready(self, probe: Probe, container_id: str) -> Ready:
-        engine = self._bench.engine
+    def _ready(self, probe: Probe, container_id: str, start: Timed[None]) -> Ready:
+        engine, deadline_ns = self._bench.engine, start.start_ns + self._bench.timeout_ns
         try:
-            found = probe.wait(engine, container_id, time.monotonic_ns() + self._bench.timeout_ns)
+            found = probe.wait(engine, container_id, deadline_ns)
         except EngineUnreachableError:
             raise
         except EngineError as error:  # an ended container has lost its address, too
             found = NotReady(reason=str(error), attempts=0)
         if isinstance(found, Ready):
-            return found
+            if found.at_ns <= deadline_ns:
+                return found
+            took = f"{(found.at_ns - start.start_ns) / 1e9:.1f} s after the start was asked for"
+            found = NotReady(reason=f"it was ready {took}, later than --timeout allows", attempts=found.attempts)
         raise _unready(found, found.state or self._state(container_id), engine.output_tail(container_id))
 
     def _state(self, container_id: str) -> ContainerState:
@@ -256,6 +270,7 @@ class _TrialRun:
         self, sample: Sample, started: _Started, observations: list[Observation], window: TrialWindow
     ) -> Sample:
         assert self._proof is not None
+        assert self._watch is not None
         image = self._subject.image
         self._proof = self._watch.conclude(self._proof, image, started.pull)
         spans = request_spans(started.pull, (started.create,))
@@ -314,31 +329,6 @@ class _TrialRun:
                 teardown_ns=self._teardown_ns,
             ),
         )
-
-
-def _spec(bench: Bench, cell: Cell, subject: Subject, probe: Probe) -> ContainerSpec:
-    """What the container is created from, the probe's own needs included."""
-    try:
-        options = options_with(probe, bench.engine, bench.options)
-    except EngineError as error:
-        raise TrialFailure(Outcome.CREATE_FAILED, str(error)) from error
-    return ContainerSpec(image=subject.image, runtime=cell.runtime, network=cell.network, options=options)
-
-
-@contextlib.contextmanager
-def _container(engine: Engine, spec: ContainerSpec) -> Iterator[Timed[str]]:
-    """A created container, removed at the end whatever happens."""
-    try:
-        created = engine.create(spec)
-    except EngineUnreachableError:
-        raise
-    except EngineError as error:
-        raise TrialFailure(Outcome.CREATE_FAILED, str(error)) from error
-    try:
-        yield created
-    finally:
-        with contextlib.suppress(ColdstartError):  # a daemon that is gone is found out by the next request
-            engine.remove_container(created.value)
 
 
 def _unready(found: NotReady, state: ContainerState, output_tail: str) -> TrialFailure:

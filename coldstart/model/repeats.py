@@ -19,7 +19,9 @@ _MANY = 20  # from so many starts on, most of them repeated say that the machine
 
 Contender = tuple[Side | None, Cell]
 _OF_THE_MACHINE = {Outcome.NOT_QUIET, Outcome.THROTTLED}
-_UNTRIED = {Outcome.NOT_COLD, Outcome.NOT_QUIET, Outcome.ENGINE_LOST}  # say nothing of whether a cell can be cold
+_UNTRIED = {  # say nothing of whether a cell can be cold
+    *(Outcome.NOT_COLD, Outcome.NOT_QUIET, Outcome.ENGINE_LOST, Outcome.REGISTRY_LOST, Outcome.HARNESS_FAILED)
+}
 
 
 class Repeats:

@@ -75,17 +75,29 @@ class Outcome(StrEnum):
     START_FAILED = "start_failed"
     EXITED = "exited"
     NEVER_READY = "never_ready"
+    UNOBSERVED = "unobserved"
+    HARNESS_FAILED = "harness_failed"
+    REGISTRY_LOST = "registry_lost"
     ENGINE_LOST = "engine_lost"
+
+    @property
+    def is_lost(self) -> bool:
+        """True where the engine or the registry died, hung or was started anew during the trial."""
+        return self in {Outcome.ENGINE_LOST, Outcome.REGISTRY_LOST}
 
     @property
     def is_requeued(self) -> bool:
         """True where a recorded physical reason, and no property of the treatment, spoilt the trial."""
-        return self in {Outcome.NOT_COLD, Outcome.NOT_QUIET, Outcome.THROTTLED, Outcome.CLOCK_MOVED}
+        spoilt = {Outcome.NOT_COLD, Outcome.NOT_QUIET, Outcome.THROTTLED, Outcome.CLOCK_MOVED}
+        return self in spoilt or self.is_lost
 
     @property
     def is_failure(self) -> bool:
-        """True where what was started failed: not where the trial was spoilt, nor where the engine was lost."""
-        return self not in {Outcome.OK, Outcome.ENGINE_LOST} and not self.is_requeued
+        """True where what was started failed.
+
+        Not where the trial was spoilt, where no source saw the start, or where coldstart itself failed.
+        """
+        return self not in {Outcome.OK, Outcome.UNOBSERVED, Outcome.HARNESS_FAILED} and not self.is_requeued
 
 
 CONTAMINATED_ABOVE = 0.10

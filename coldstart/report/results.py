@@ -157,7 +157,10 @@ def _untimed(content: Content) -> Section:
             key = (content.labels.full(cell), str(outcome), str(reason) if isinstance(reason, str) else "—")
             counted[key] = counted.get(key, 0) + 1
     listed = tuple((*key, str(count)) for key, count in list(counted.items())[:_KINDS_SHOWN])
-    caption = f"Trials without a timing. {_REPEATED} were repeated within their block; all others are failures."
+    caption = (
+        f"Trials without a timing. {_REPEATED} were repeated within their block. unobserved and harness_failed say "
+        "nothing about what was started; all others are failures."
+    )
     if len(counted) > _KINDS_SHOWN:
         caption += f" The first {_KINDS_SHOWN} of {len(counted)} kinds are shown."
     table = Table(caption=caption, header=("cell", "outcome", "reason", "trials"), rows=listed, numeric=frozenset({3}))

@@ -136,4 +136,10 @@ def test_a_start_that_failed_in_the_denominator_of_a_ratio_meets_no_budget() -> 
 
 def test_an_engine_that_was_lost_passes_nothing_and_is_no_failure_of_the_image() -> None:
     found = code([*STARTS, tidy.failed(WARM, 9, "engine_lost")], budget(200))
-    assert found == (4, "the engine was lost in 1 starts")
+    assert found == (4, "the engine or the registry was lost in 1 starts")
+
+
+@pytest.mark.parametrize("outcome", ["unobserved", "harness_failed"])
+def test_starts_that_say_nothing_about_the_image_pass_nothing_and_are_no_failure_of_it(outcome: str) -> None:
+    found = code([*STARTS, tidy.failed(WARM, 9, outcome)], budget(200))
+    assert found == (4, "1 starts were not observed, or coldstart itself failed in them")

@@ -42,7 +42,9 @@ def test_more_than_a_tenth_of_repeated_starts_do(spoilt: int, told: bool) -> Non
     assert found.reasons == ((reason,) if told else ())
 
 
-@pytest.mark.parametrize(("outcome", "counted"), [("not_cold", 1), ("throttled", 1), ("exited", 0), ("engine_lost", 0)])
+@pytest.mark.parametrize(
+    ("outcome", "counted"), [("not_cold", 1), ("throttled", 1), ("engine_lost", 1), ("exited", 0), ("unobserved", 0)]
+)
 def test_what_a_physical_reason_spoilt_was_repeated_and_what_failed_was_not(outcome: str, counted: int) -> None:
     rows = [start(PAIR, Side.BASELINE, 0, None, outcome=outcome)]
     assert examine(frame([*quiet(5), *rows])).requeued == counted

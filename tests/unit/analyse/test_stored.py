@@ -93,7 +93,7 @@ def test_two_failures_of_the_candidate_are_a_regression_and_spoilt_starts_are_no
     fails = [failed(20), failed(21)]
     found = verdict(measured(rows(STEADY)), measured([*rows(STEADY), *fails]))
     assert (found.outcome, found.failed) == (Outcome.REGRESSION, 2)
-    spoilt = [failed(20, outcome="not_quiet"), failed(21, outcome="engine_lost")]
+    spoilt = [failed(20, outcome="not_quiet"), failed(21, outcome="unobserved")]
     found = verdict(measured(rows(STEADY)), measured([*rows(STEADY), *spoilt]))
     assert (found.outcome, found.failed, found.requeued) == (Outcome.OK, 1, 1)
 

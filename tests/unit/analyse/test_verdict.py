@@ -244,7 +244,8 @@ def test_a_regression_stands_beside_a_cell_without_any_pair() -> None:
 
 def test_an_engine_that_was_lost_at_once_is_never_a_pass() -> None:
     rows = [start(PAIR, Side.BASELINE, 0, None, outcome="engine_lost")]
-    assert verdict(rows).outcome is Outcome.INVALID
+    assert verdict(rows).reasons == ("1 of 1 starts had to be repeated (1 engine lost). The last: synthetic",)
+    assert EXIT_CODES[verdict(rows).outcome] == 4
 
 
 def test_a_run_that_compares_nothing_is_refused() -> None:

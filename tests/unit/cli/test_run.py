@@ -446,7 +446,7 @@ def test_a_budget_that_is_spent_at_once_ends_with_4_and_no_sample(bench: Bench, 
 
 
 def test_a_budget_that_ends_in_between_says_how_to_go_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    instants = iter([0, 1 << 63, 0])  # the first block begins at 0 and takes as long as no budget is
+    instants = iter([0, 0, 1 << 63, 0])  # the first block begins at 0 and takes as long as no budget is
 
     def measure(*arguments: Any, **options: Any) -> Any:
         return whole(*arguments, **options, clock=lambda: next(instants))

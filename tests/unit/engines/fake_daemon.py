@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+CONTAINER_ID = "c" * 64
+
 
 class FakeDaemon:
     """``images`` are those it has, ``offered`` those its registry has: inspect answers by name.
 
     ``requests`` is what it was asked, without the API's version; ``refusal`` ends every pull in its stream. A command
-    run in its container ``running`` gives the next of ``inspections``, after having written ``output``.
+    run in its container ``running`` gives the next of ``inspections``, after having written ``output``. A request that
+    begins with one of ``silent`` (``DELETE /images/``) is not answered before the daemon ends.
     """
 
     def __init__(self, socket: Path) -> None:
@@ -28,6 +31,8 @@ class FakeDaemon:
         self.refusal: str | None = None
         self.inspections: list[dict[str, Any]] = []
         self.output = b""
+        self.silent: set[str] = set()
+        self.ends = threading.Event()
         self.api_version = "1.41"
         self.kernel: str | None = None
         self.driver_status: list[list[str]] = [["Backing Filesystem", "extfs"]]
@@ -45,6 +50,8 @@ class FakeDaemon:
         url = urlsplit(target)
         path = unquote(url.path.removeprefix(f"/v{self.api_version}"))
         self.requests.append(f"{method} {path}" + (f"?{url.query}" if url.query else ""))
+        if any(self.requests[-1].startswith(silent) for silent in self.silent):
+            self.ends.wait(10)
         match path.removeprefix("/").split("/"):
             case ["_ping"]:
                 return 200, "OK"
@@ -56,7 +63,7 @@ class FakeDaemon:
                 kernel = {} if self.kernel is None else {"KernelVersion": self.kernel}
                 return 200, {"Driver": "overlay2", "Runtimes": runtimes, **store, **kernel}
             case ["containers" | "exec", *words]:
-                return self._execute(words)
+                return (200, {}) if words in ([CONTAINER_ID], [CONTAINER_ID, "start"]) else self._execute(words)
             case ["images", *words]:
                 return self._pull(parse_qs(url.query)) if words == ["create"] else self._image(method, words)
         return 404, {"message": "page not found"}
@@ -64,7 +71,7 @@ class FakeDaemon:
     def _execute(self, words: list[str]) -> tuple[int, object]:
         match words:
             case ["create"]:
-                return 201, {"Id": "made", "Warnings": self.warnings}
+                return 201, {"Id": CONTAINER_ID, "Warnings": self.warnings}
             case [name, "json"] if name in self.containers:
                 return 200, self.containers[name]
             case ["running", "exec"]:
@@ -143,12 +150,16 @@ def serving(socket: Path) -> Iterator[FakeDaemon]:
     class Server(socketserver.ThreadingUnixStreamServer):
         daemon_threads = True
 
+        def handle_error(self, *_: object) -> None:
+            """A client that gave up is nothing to report."""
+
     with Server(str(socket), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
             yield daemon
         finally:
+            daemon.ends.set()
             server.shutdown()
             thread.join()
 

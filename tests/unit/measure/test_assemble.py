@@ -56,7 +56,7 @@ def test_an_exec_told_outside_its_window_is_moved_into_it_and_says_how_far(at_ns
 def test_that_no_source_saw_the_exec_is_a_failure() -> None:
     with pytest.raises(TrialFailure, match="no source saw the entrypoint start") as caught:
         spans(listened())
-    assert caught.value.outcome is Outcome.ENGINE_LOST
+    assert caught.value.outcome is Outcome.UNOBSERVED
 
 
 def test_listening_divides_readiness() -> None:

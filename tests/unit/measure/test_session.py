@@ -139,11 +139,31 @@ def test_a_stop_ends_the_run_after_the_trial_under_way(bed: Bed) -> None:
 
 
 def test_a_block_that_would_end_too_late_is_not_begun(bed: Bed) -> None:
-    # The clock is read at a block's two ends, 10 apart: the third would begin at 40 and end at 50.
-    readings = iter(range(0, 1000, 10))
-    schedule = blocks(bed, count=50)
-    samples = list(measure(bed.bench(), schedule, deadline_ns=45, clock=lambda: next(readings)))
+    # Each of a block's two trials takes 10: the third block would begin at 40 and end at 60.
+    clock, schedule = Clock(), blocks(bed, count=50)
+    samples = list(measure(bed.bench(), schedule, deadline_ns=45, clock=clock.read, announce=clock.pass_ten))
     assert {s.trial.block for s in samples} == {0, 1}
+
+
+def test_a_block_that_takes_longer_than_any_before_ends_with_the_trial_that_passes_the_deadline(bed: Bed) -> None:
+    clock, schedule = Clock(), blocks(bed)
+    samples = list(measure(bed.bench(), schedule, deadline_ns=5, clock=clock.read, announce=clock.pass_ten))
+    assert [(s.trial.block, s.trial.position) for s in samples] == [(0, 0)]
+
+
+class Clock:
+    """A clock that moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.at_ns = 0
+
+    def read(self) -> int:
+        """What it shows."""
+        return self.at_ns
+
+    def pass_ten(self, _trial: Trial) -> None:
+        """A trial begins, and takes 10."""
+        self.at_ns += 10
 
 
 def test_a_deadline_already_past_measures_nothing(bed: Bed) -> None:
