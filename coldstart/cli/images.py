@@ -13,6 +13,7 @@ from coldstart.cli._options import bases_option
 from coldstart.units import format_bytes
 
 if TYPE_CHECKING:
+    from coldstart.images.bases import BaseSource
     from coldstart.images.catalogue import Workload
     from coldstart.images.host import ImageHost
     from coldstart.model.image import Image
@@ -29,20 +30,18 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Everything, as a JSON array with an object an image.")
 @bases_option
 def list_images(as_json: bool, bases: str) -> None:
-    """Show every variant, built or not, with its sizes and provenance."""
+    """Show every variant, built or not, with its sizes and provenance.
+
+    Nothing has to be up: without an engine to ask, the records of what was built are shown.
+    """
     import msgspec  # noqa: PLC0415  --help need not pay for it
 
     from coldstart.images.bases import BaseSource  # noqa: PLC0415
-    from coldstart.images.build import recorded_images  # noqa: PLC0415
     from coldstart.images.catalogue import catalogue  # noqa: PLC0415
-    from coldstart.images.host import engine_client, platform_of  # noqa: PLC0415
 
-    host = _present_host()
     workloads = catalogue()
     wanted = [(workload.name, variant) for workload in workloads.values() for variant in workload.variants]
-    with engine_client(host.docker_socket) as client:
-        platform = platform_of(client)
-    images = recorded_images(host, wanted, platform, bases=BaseSource(bases), workloads=workloads)
+    images = _listed(wanted, BaseSource(bases), workloads)
     if as_json:
         rows = [_row(name, image) for name, image in images.items()]
         click.echo(msgspec.json.format(msgspec.json.encode(rows), indent=2).decode())
@@ -144,13 +143,39 @@ def choose(
     return [(each.name, variant) for each in chosen for variant in each.variants if not variants or variant in variants]
 
 
-def _present_host() -> ImageHost:
-    """The running testbed's, without holding it: looking disturbs nobody; else the user's own engine.
+def _listed(
+    wanted: list[tuple[str, str]], bases: BaseSource, workloads: Mapping[str, Workload]
+) -> dict[tuple[str, str], Image | None]:
+    """What is built, by whoever can be asked; else by what is stored here, with a word about that."""
+    from coldstart.errors import EngineUnreachableError, RegistryUnreachableError  # noqa: PLC0415
+    from coldstart.images.build import recorded_images, stored_images  # noqa: PLC0415
+    from coldstart.images.host import engine_client, platform_of  # noqa: PLC0415
+    from coldstart.images.platforms import of_machine  # noqa: PLC0415
+    from coldstart.testbed.config import TestbedConfig  # noqa: PLC0415
+    from coldstart.testbed.registry import blob_path  # noqa: PLC0415
 
-    Raises:
-        TestbedError: there is neither.
+    host = _present_host()
+    if host is not None:
+        try:
+            with engine_client(host.docker_socket) as client:
+                platform = platform_of(client)
+            return recorded_images(host, wanted, platform, bases=bases, workloads=workloads)
+        except (EngineUnreachableError, RegistryUnreachableError) as error:
+            _say(f"no engine can be asked ({error})")
+    config = TestbedConfig.from_environment()
+    _say(f"nothing is up: these are the images that are stored in {config.cache}")
+
+    def is_stored(digest: str) -> bool:
+        return blob_path(config.registry_storage, digest).is_file()
+
+    return stored_images(config.cache, wanted, of_machine(), is_stored, bases=bases, workloads=workloads)
+
+
+def _present_host() -> ImageHost | None:
+    """The running testbed's, without holding it: looking disturbs nobody; else the user's own engine, if it is chosen.
+
+    Root's images are the testbed's, so without one there is nobody to ask.
     """
-    from coldstart.errors import TestbedError  # noqa: PLC0415
     from coldstart.images.host import ImageHost  # noqa: PLC0415
     from coldstart.runner.place import DEFAULT_DOCKER_HOST, image_host  # noqa: PLC0415
     from coldstart.testbed import lifecycle  # noqa: PLC0415
@@ -162,7 +187,7 @@ def _present_host() -> ImageHost:
         return image_host(testbed, config.cache)
     own = os.environ.get("DOCKER_HOST")
     if own is None and os.geteuid() == 0:
-        raise TestbedError(f"no testbed is up in {config.root}, so its images cannot be read: coldstart testbed up.")
+        return None
     return ImageHost(
         docker_socket=own or DEFAULT_DOCKER_HOST, registry_address=None, registry_netns=None, cache=config.cache
     )

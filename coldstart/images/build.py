@@ -23,9 +23,10 @@ from coldstart.images.wheels import ensure_wheels, interpreter
 from coldstart.images.workspace import write_atomically
 from coldstart.model.image import Image
 
-__all__ = ["ImageHost", "ensure_images", "recorded_images"]
+__all__ = ["ImageHost", "ensure_images", "recorded_images", "stored_images"]
 
 _NAMESPACE = "coldstart"
+_ENGINE, _REGISTRY = "engine", "registry"
 _BUILDER_VERSION = "1"  # changes whenever the same inputs would give another image
 
 Wanted = tuple[str, str]  # workload and variant, by name
@@ -92,19 +93,56 @@ def recorded_images(
         UnknownNameError: no such workload or variant.
         EngineUnreachableError, RegistryUnreachableError: nobody to ask.
     """
-    known = catalogue() if workloads is None else workloads
     registry = host.registry
+    kind = _kind(host)
+
+    def look(image: Image) -> Image | None:
+        return _in_engine(host, image) if registry is None else _in_registry(registry, image)
+
+    return _found(host.cache, kind, wanted, platform, bases, catalogue() if workloads is None else workloads, look)
+
+
+def stored_images(
+    cache: Path,
+    wanted: Sequence[Wanted],
+    platform: str,
+    is_stored: Callable[[str], bool],
+    *,
+    bases: BaseSource = BaseSource.AUTO,
+    workloads: Mapping[str, Workload] | None = None,
+) -> dict[Wanted, Image | None]:
+    """The same where nothing is up: by the records of what was built, and whether the registry's storage has it.
+
+    ``is_stored`` says so of a digest.
+
+    Raises:
+        UnknownNameError: no such workload or variant.
+    """
+
+    def look(image: Image) -> Image | None:
+        return image if image.digest is not None and is_stored(image.digest) else None
+
+    return _found(cache, _REGISTRY, wanted, platform, bases, catalogue() if workloads is None else workloads, look)
+
+
+def _found(
+    cache: Path,
+    kind: str,
+    wanted: Sequence[Wanted],
+    platform: str,
+    bases: BaseSource,
+    known: Mapping[str, Workload],
+    look: Callable[[Image], Image | None],
+) -> dict[Wanted, Image | None]:
     found: dict[Wanted, Image | None] = {}
     for pair in wanted:
         workload, variant = find(known, *pair)
-        its_bases = [cached(host.cache, name, platform, bases) for name in variant.bases]
+        its_bases = [cached(cache, name, platform, bases) for name in variant.bases]
         complete = [base for base in its_bases if base is not None]
         image = None
         if len(complete) == len(its_bases):
-            image = _recorded(host, content_key(workload, variant, complete, platform))
-        if image is not None:
-            image = _in_engine(host, image) if registry is None else _in_registry(registry, image)
-        found[pair] = image
+            image = _recorded(_record_path(cache, kind, content_key(workload, variant, complete, platform)))
+        found[pair] = None if image is None else look(image)
     return found
 
 
@@ -181,7 +219,7 @@ def record(host: ImageHost, key: str, image: Image) -> None:
     Raises:
         StorageError: the cache cannot be written.
     """
-    write_atomically(_record_path(host, key), msgspec.json.format(msgspec.json.encode(image)))
+    write_atomically(_record_path(host.cache, _kind(host), key), msgspec.json.format(msgspec.json.encode(image)))
 
 
 def repository_of(workload: str) -> str:
@@ -189,9 +227,9 @@ def repository_of(workload: str) -> str:
     return f"{_NAMESPACE}/{workload}"
 
 
-def _recorded(host: ImageHost, key: str) -> Image | None:
+def _recorded(record_path: Path) -> Image | None:
     try:
-        return msgspec.json.decode(_record_path(host, key).read_bytes(), type=Image)
+        return msgspec.json.decode(record_path.read_bytes(), type=Image)
     except (OSError, msgspec.MsgspecError):
         return None  # a cache is made again, not trusted
 
@@ -218,7 +256,10 @@ def _in_engine(host: ImageHost, image: Image) -> Image | None:
     return image if inspected["Id"] == image.image_id else None
 
 
-def _record_path(host: ImageHost, key: str) -> Path:
+def _kind(host: ImageHost) -> str:
     """Images of an engine alone and of a registry are recorded apart: they differ in what is known of them."""
-    kind = "engine" if host.registry_address is None else "registry"
-    return host.cache / "images" / f"{kind}-{key}.json"
+    return _ENGINE if host.registry_address is None else _REGISTRY
+
+
+def _record_path(cache: Path, kind: str, key: str) -> Path:
+    return cache / "images" / f"{kind}-{key}.json"

@@ -85,6 +85,14 @@ def of_engine(architecture: str, machine: str | None = None) -> str:
     return normalize("linux", architecture)
 
 
+def of_machine(machine: str | None = None) -> str:
+    """The platform of a kernel's machine name, by default of this one: what an engine here would run."""
+    name = machine or _host.machine()
+    if name.startswith("armv6"):
+        return "linux/arm/v6"
+    return next((platform for platform, kernel in _PYTHON_MACHINES.items() if kernel == name), f"linux/{name}")
+
+
 def of_facts(platform: str) -> str:
     """The platform an engine runs natively, from what it says of itself (``linux/arm``, as Go names them)."""
     os_name, _, architecture = platform.partition("/")

@@ -19,11 +19,11 @@ from coldstart.errors import (
     InputFileError,
     InvalidEnvironmentError,
     NotPublishedError,
-    TestbedError,
     UnknownNameError,
     UsageError,
 )
-from coldstart.images import build, host
+from coldstart.images import build, host, platforms
+from coldstart.images.bases import BaseRecord, BaseSource, adopt, cached
 from coldstart.images.catalogue import catalogue
 from coldstart.kit import debs, wheels
 from coldstart.kit import images as kit_images
@@ -31,6 +31,7 @@ from coldstart.kit.bundle import Target, read_manifest
 from coldstart.kit.images import Records, SavedImage
 from coldstart.model.image import Image, Layer, Provenance
 from coldstart.runner import place
+from coldstart.testbed.registry import blob_path
 
 ALPINE = Image(
     workload="hello",
@@ -100,18 +101,53 @@ def test_an_unknown_name_is_told_with_the_nearest(workloads: tuple[str, ...], va
         module.choose(catalogue(), workloads, variants)
 
 
-def test_without_a_testbed_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("user", [0, 1000])
+@pytest.mark.parametrize("docker_host", [None, "unix:///nonexistent/docker.sock"])
+def test_the_list_needs_nothing_to_be_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, user: int, docker_host: str | None
+) -> None:
+    """What was built is known by its record, and is there as long as the registry's storage has its manifest."""
+    platform = platforms.of_machine()
     monkeypatch.setenv("COLDSTART_STATE_DIR", "/nonexistent")
+    monkeypatch.setenv("COLDSTART_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    monkeypatch.setattr(place, "DEFAULT_DOCKER_HOST", "unix:///nonexistent/docker.sock")
     monkeypatch.delenv("DOCKER_HOST", raising=False)
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    with pytest.raises(TestbedError, match="coldstart testbed up"):
-        module._present_host()
+    if docker_host is not None:
+        monkeypatch.setenv("DOCKER_HOST", docker_host)
+    for name, digest in (("hello", f"sha256:{'a' * 64}"), ("api", f"sha256:{'b' * 64}")):
+        workload = catalogue()[name]
+        name_of_variant, variant = next(iter(workload.variants.items()))
+        for base in variant.bases:
+            record = BaseRecord(
+                name=base,
+                tag=f"coldstart-base/{base}:packages",
+                image_id="sha256:1",
+                platform=platform,
+                provenance=Provenance(what="w", source="s"),
+            )
+            adopt(tmp_path, record)
+        found = [cached(tmp_path, base, platform, BaseSource.AUTO) for base in variant.bases]
+        made_of = [base for base in found if base is not None]
+        key = build.content_key(workload, variant, made_of, platform)
+        image = msgspec.structs.replace(ALPINE, workload=name, variant=name_of_variant, digest=digest)
+        (tmp_path / "images").mkdir(exist_ok=True)
+        (tmp_path / "images" / f"registry-{key}.json").write_bytes(msgspec.json.encode(image))
+    stored = blob_path(tmp_path / "registry", f"sha256:{'a' * 64}")
+    stored.parent.mkdir(parents=True)
+    stored.touch()
+    done = CliRunner().invoke(module.command, ["list", "--json"])
+    assert done.exit_code == 0
+    assert f"stored in {tmp_path}" in done.stderr
+    assert [row["workload"] for row in json.loads(done.stdout) if row["built"]] == ["hello"]
 
 
 def test_a_users_own_engine_is_looked_at_where_there_is_no_testbed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLDSTART_STATE_DIR", "/nonexistent")
     monkeypatch.setenv("DOCKER_HOST", "unix:///theirs")
-    assert module._present_host().docker_socket == "unix:///theirs"
+    there = module._present_host()
+    assert there is not None
+    assert there.docker_socket == "unix:///theirs"
 
 
 def test_a_folder_without_a_workload_is_told_before_any_engine_is_asked(tmp_path: Path) -> None:
