@@ -119,6 +119,8 @@ class ColdStart:
         Raises:
             UsageError: something of this is not understood, or fewer than 6 runs: no interval could be made.
             ColdstartError: the machine cannot do it; the message has the remedy.
+            InvalidEnvironmentError: contaminated: more than a tenth of the starts had to be repeated, not cold, not
+                quiet or throttled, as ``coldstart run`` has it.
             AssertionError: a start failed. What failed is never a timing, nor silently left out.
         """
         from coldstart.errors import UsageError  # noqa: PLC0415  a suite that measures nothing pays nothing
@@ -167,20 +169,26 @@ class ColdStart:
             return record_run(prepared, self._results)
 
     def _result(self, run: StoredRun) -> Result:
-        from coldstart.model.sample import Outcome  # noqa: PLC0415  as in measure
-        from coldstart.model.timeline import common_profile, phases_of  # noqa: PLC0415
+        from coldstart.errors import InvalidEnvironmentError  # noqa: PLC0415  as in measure
+        from coldstart.model.sample import CONTAMINATED_ABOVE, Outcome  # noqa: PLC0415
+        from coldstart.model.timeline import phases_of, shared_profile  # noqa: PLC0415
 
         counted = [sample for sample in run.samples if not sample.trial.warmup]
+        spoilt_starts = [sample for sample in counted if sample.outcome.is_requeued]
         failed = [s for s in counted if s.outcome is not Outcome.OK and not s.outcome.is_requeued]
         if failed:
             raise AssertionError(
                 f"{len(failed)} of {len(counted)} starts failed, {failed[-1].outcome}: {failed[-1].reason} ({run.path})"
             )
-        profile = common_profile(counted)
+        if len(spoilt_starts) > CONTAMINATED_ABOVE * len(counted):
+            raise InvalidEnvironmentError(
+                f"contaminated: {len(spoilt_starts)} of {len(counted)} starts had to be repeated, more than a tenth; "
+                f"the last: {spoilt_starts[-1].reason}. End what else runs here, and measure again ({run.path})."
+            )
+        profile = shared_profile(counted)
         phases = [found for sample in counted if (found := phases_of(sample, profile=profile)) is not None]
         if len(phases) < _FEWEST:
-            spoilt = next(sample.reason for sample in reversed(counted) if sample.outcome is not Outcome.OK)
-            raise AssertionError(f"only {len(phases)} of {len(counted)} starts could be timed: {spoilt} ({run.path})")
+            raise AssertionError(f"only {len(phases)} starts were made before the run ended ({run.path})")
         e2e_ns = [one.e2e_ns for one in phases]
         if self.fed is not None:
             benchmark, self.fed = self.fed, None
@@ -192,8 +200,8 @@ class ColdStart:
             pull=_timing([one.pull_ns for one in phases]),
             unpack=_timing(unpacks) if len(unpacks) == len(phases) else None,
             create=_timing([one.create_ns for one in phases]),
-            init=_timing([one.init_ns for one in phases]),
-            readiness=_timing([one.readiness_ns for one in phases]),
+            init=_timing([one.init_ns for one in phases if one.init_ns is not None]),
+            readiness=_timing([one.readiness_ns for one in phases if one.readiness_ns is not None]),
             path=run.path,
         )
 

@@ -15,6 +15,7 @@ from coldstart.analyse.contest import PhaseEffect, pair_effects
 from coldstart.analyse.counters import CounterCheck, Limit, check_counters
 from coldstart.analyse.floor import floor_of
 from coldstart.analyse.gate import Decision
+from coldstart.analyse.repeats import Repeats, compare_repeats
 from coldstart.analyse.unpaired import Arms, judge_unpaired
 from coldstart.analyse.verdict import Verdict, end, moved_in, paired_images
 from coldstart.errors import UsageError
@@ -65,6 +66,7 @@ def conclude_runs(baseline: Measured, candidate: Measured, rule: Rule, limits: S
         effects=effects,
         moved=moved_in(pairs, effects, decisions),
         counters=counters,
+        repeats=compare_repeats(baseline.frame, candidate.frame, pairs),
         source=", ".join(_sources(baseline)),
         failed=contamination.attempts - timed - contamination.requeued,
     )
@@ -112,8 +114,9 @@ def _verdict(  # noqa: PLR0913  the parts of one record
     effects: tuple[PhaseEffect, ...] = (),
     moved: Mapping[str, PhaseEffect] = MappingProxyType({}),
     counters: tuple[CounterCheck, ...] = (),
+    repeats: tuple[Repeats, ...] = (),
 ) -> Verdict:
-    outcome, reasons = end(decisions, counters, contamination, rule)
+    outcome, reasons = end(decisions, counters, contamination, rule, repeats)
     return Verdict(
         run_id=run_id,
         outcome=outcome,
@@ -130,6 +133,7 @@ def _verdict(  # noqa: PLR0913  the parts of one record
         failed=failed,
         requeued=contamination.requeued,
         paired=False,
+        repeats=repeats,
     )
 
 

@@ -13,6 +13,7 @@ from coldstart.analyse.contamination import Contamination, examine, repeats_in
 from coldstart.analyse.contest import PhaseEffect, moved_phase, phase_effects, series_of
 from coldstart.analyse.counters import CounterCheck, Limit, check_counters
 from coldstart.analyse.gate import Call, Decision, judge, overall
+from coldstart.analyse.repeats import Repeats, compare_repeats, side_of
 from coldstart.errors import EXIT_ENVIRONMENT, EXIT_INCONCLUSIVE, EXIT_OK, EXIT_REGRESSION
 from coldstart.model.cell import CellPair, Side
 from coldstart.model.image import Image
@@ -45,7 +46,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     ``moved`` names for each regressed pair the phase that grew most. ``blocks`` were begun, ``attempts`` starts made,
     ``failed`` of them failures and ``requeued`` not cold, not quiet or throttled: all are counted, and none is
     averaged. Where the sides were not measured together it is not ``paired``, and weaker; ``blocks`` is then 0.
-    ``stored_rule`` is what the run was measured by, where ``rule`` is another that was asked for afterwards.
+    ``repeats`` are those of each pair of cells, by side. ``stored_rule`` is what the run was measured by, where
+    ``rule`` is another that was asked for afterwards.
     """
 
     run_id: str
@@ -64,6 +66,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     requeued: int
     paired: bool = True
     stored_rule: Rule | None = None
+    repeats: tuple[Repeats, ...] = ()
 
 
 def conclude(
@@ -87,7 +90,8 @@ def conclude(
     effects = phase_effects(frame, pairs)
     counters = check_counters(images_of(manifest), tuple(limits))
     contamination = examine(frame)
-    outcome, reasons = end(decisions, counters, contamination, rule)
+    repeats = compare_repeats(side_of(frame, Side.BASELINE), side_of(frame, Side.CANDIDATE), pairs)
+    outcome, reasons = end(decisions, counters, contamination, rule, repeats)
     if never_cold:
         has_to_be_judged = manifest.comparison.every_pair or not judged
         outcome, reasons = _without(tuple(never_cold.values()), outcome, reasons, is_invalid=has_to_be_judged)
@@ -108,6 +112,7 @@ def conclude(
         failed=contamination.attempts - timed - contamination.requeued,
         requeued=contamination.requeued,
         stored_rule=None if rule == stored_rule else stored_rule,
+        repeats=repeats,
     )
 
 
@@ -140,7 +145,11 @@ def moved_in(
 
 
 def end(
-    decisions: Sequence[Decision], counters: Sequence[CounterCheck], contamination: Contamination, rule: Rule
+    decisions: Sequence[Decision],
+    counters: Sequence[CounterCheck],
+    contamination: Contamination,
+    rule: Rule,
+    repeats: Sequence[Repeats] = (),
 ) -> tuple[Outcome, tuple[str, ...]]:
     """How a gate ends and why, from all that was found; what has no answer is never a pass."""
     call = overall(decisions)
@@ -153,6 +162,7 @@ def end(
         (Outcome.INVALID, reasons if call is Call.INVALID else ()),
         (Outcome.CONTAMINATED, contamination.reasons),
         (Outcome.INVALID, () if call is Call.REGRESSION else _unknown(decisions, counters, rule)),
+        (Outcome.INCONCLUSIVE, [one.reason for one in repeats if one.is_lopsided] if call is Call.OK else ()),
         (Outcome(call.value), reasons),
     )
     return next((outcome, tuple(why)) for outcome, why in found if why)

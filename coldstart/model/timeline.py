@@ -7,6 +7,7 @@ spans are stored; a phase is drawn from the best-ranked source that saw it, neve
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable
 
 import msgspec
@@ -40,14 +41,15 @@ class Phases(msgspec.Struct, frozen=True, kw_only=True):
     A start that made no pull has ``pull_ns = 0`` and zero parts: that none was made is known. The five parts of a
     pull are all known or all ``None``; ``pull_other_ns`` is the time in which no layer span was seen, so it holds
     *resolve*, and *register* where no source tells it. ``unattributed_ns`` is the time under no observed leaf at all:
-    the gap, pull outside its leaves (resolve is one) and init outside its leaves.
+    the gap, pull outside its leaves (resolve is one) and init outside its leaves. ``init_ns`` and ``readiness_ns`` are
+    ``None`` only where a better source was asked for than the start has.
     """
 
     e2e_ns: int
     pull_ns: int
     create_ns: int
-    init_ns: int
-    readiness_ns: int
+    init_ns: int | None
+    readiness_ns: int | None
     gap_ns: int
     download_ns: int | None
     unpack_ns: int | None
@@ -78,10 +80,31 @@ PROFILES: dict[str, frozenset[Source]] = {
     "engine": frozenset(Source) - {Source.TRACE, Source.PROC},
 }
 """What a sample's phases are drawn from, by the name in its ``source``, best first: each includes those after it."""
+_RANK = {name: place for place, name in enumerate(PROFILES)}
+_OF_THE_START = ("init_ns", "readiness_ns", "unattributed_ns")
+_NEED_A_SOURCE = (*_OF_THE_START, "download_ns", "unpack_ns", "register_ns", *PULL_PARTS)
 
 
 def common_profile(samples: Iterable[Sample]) -> str | None:
-    """The best profile that all timed samples have, for a comparison never mixes them; ``None`` if it is one anyway."""
+    """What phases are drawn from in a comparison, which never mixes sources; ``None`` if all have the same one anyway.
+
+    It is the best profile that most timed starts of every cell and side have in every run: one start that fell back to
+    a weaker source moves no other start's phases, and lacks the phases that need the better one; a cell whose starts
+    mostly fell back is compared by what it shares with the others.
+    """
+    groups: dict[object, list[int]] = defaultdict(list)
+    for sample in samples:
+        if sample.outcome is Outcome.OK and sample.source in PROFILES:
+            key = (sample.run_id, sample.trial.cell, sample.trial.side)
+            groups[key].append(_RANK[sample.source])
+    if len({rank for ranks in groups.values() for rank in ranks}) < 2:
+        return None
+    medians = [sorted(ranks)[len(ranks) // 2] for ranks in groups.values()]
+    return tuple(PROFILES)[max(medians)]
+
+
+def shared_profile(samples: Iterable[Sample]) -> str | None:
+    """The best profile that all timed samples have, for where each has to have every phase; else `common_profile`."""
     seen = {sample.source for sample in samples if sample.outcome is Outcome.OK and sample.source in PROFILES}
     return next(name for name in reversed(PROFILES) if name in seen) if len(seen) > 1 else None
 
@@ -89,7 +112,9 @@ def common_profile(samples: Iterable[Sample]) -> str | None:
 def phases_of(sample: Sample, container: int = 0, profile: str | None = None) -> Phases | None:
     """The phases of one container's start; ``None`` unless the sample is ``ok``.
 
-    ``profile`` (of `PROFILES`) leaves out what better sources saw; by default nothing is left out.
+    ``profile`` (of `PROFILES`) leaves out what better sources saw; by default nothing is left out. Where the sample has
+    only a weaker one, the phases whose boundaries are that source's are ``None``; end-to-end, pull, create and gap are
+    our own requests' and stay.
 
     Raises:
         ValueError: an ``ok`` sample without exactly one create, init and readiness span and at most one pull, or
@@ -112,7 +137,7 @@ def phases_of(sample: Sample, container: int = 0, profile: str | None = None) ->
     parts = _pull_parts(spans, pull)
     init_leaves = [span for span in spans if span.phase in _INIT_LEAVES]
     init_uncovered_ns = init.length_ns - covered_ns(init_leaves, within=init)
-    return Phases(
+    found = Phases(
         e2e_ns=e2e_ns,
         pull_ns=pull_ns,
         create_ns=create.length_ns,
@@ -129,6 +154,10 @@ def phases_of(sample: Sample, container: int = 0, profile: str | None = None) ->
         pull_other_ns=parts.other_ns,
         unattributed_ns=(None if parts.uncovered_ns is None else gap_ns + parts.uncovered_ns + init_uncovered_ns),
     )
+    if profile is None or _RANK.get(sample.source, 0) <= _RANK[profile]:
+        return found
+    missing = _OF_THE_START if pull is None else _NEED_A_SOURCE  # that no pull was made is known by any source
+    return msgspec.structs.replace(found, **dict.fromkeys(missing))
 
 
 def best_spans(spans: Iterable[Span]) -> tuple[Span, ...]:

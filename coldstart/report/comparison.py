@@ -9,6 +9,7 @@ from coldstart.analyse.counters import CounterCheck
 from coldstart.analyse.estimate import Estimate
 from coldstart.analyse.gate import Call, Decision
 from coldstart.analyse.verdict import Outcome, Verdict
+from coldstart.model.cell import Side
 from coldstart.model.rule import Rule
 from coldstart.report.document import Block, Mark, Notice, Paragraph, Section, Table, Tone
 from coldstart.report.labels import PHASE_NAMES, ratio_text
@@ -59,7 +60,18 @@ def _counts(verdict: Verdict) -> str:
     order = f"Starts in {verdict.blocks} blocks, one of each side next to one another" if verdict.paired else "Starts"
     return (
         f"{order}: {verdict.attempts} in all, {verdict.failed} failed, {verdict.requeued} repeated (not cold, not "
-        f"quiet, throttled). Source {verdict.source}."
+        f"quiet, throttled). Source {verdict.source}.{_repeats(verdict)}"
+    )
+
+
+def _repeats(verdict: Verdict) -> str:
+    """How the repeats fell on the sides; nothing where there were none, or no sides to tell."""
+    ours, theirs = (sum(getattr(one, f"{side}_repeated") for one in verdict.repeats) for side in Side)
+    if not ours + theirs:
+        return ""
+    return (
+        f" Of the starts that had to be repeated {ours} were the baseline's and {theirs} the candidate's: held against "
+        "one another by Fisher's exact test at 1 % in all."
     )
 
 

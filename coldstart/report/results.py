@@ -172,8 +172,9 @@ def _fallbacks(content: Content) -> tuple[Block, ...]:
     notices = []
     if fallen := [sample.fallback for sample in content.samples if sample.fallback is not None]:
         notices.append(
-            f"{len(fallen)} starts were not seen by the run's best source ({_few(fallen)}), so the phases of all are "
-            "drawn from the best source that saw every one: a comparison never mixes sources."
+            f"{len(fallen)} starts were not seen by the run's best source ({_few(fallen)}). A comparison never mixes "
+            "sources: where most starts of every cell were seen by it, these lack the phases that need it; else the "
+            "phases of all are drawn from a source that saw most."
         )
     if doubtful := [sample.left_out for sample in content.samples if sample.left_out is not None]:
         notices.append(f"{len(doubtful)} starts lack a phase whose times cannot be true ({_few(doubtful)}).")

@@ -91,9 +91,11 @@ COLUMNS: dict[str, str] = {
 def rows(run: StoredRun, profile: str | None = None) -> Iterator[dict[str, Any]]:
     """One dict a sample, in measured order, with exactly `COLUMNS`; ``None`` where nothing was observed.
 
-    Phases are those of the trial's first container, and are observed for ``ok`` samples only. Where some trials had to
-    do with a weaker source than others, all are drawn from that one, and ``source`` says so: rows can be compared.
-    ``profile`` asks for one of `coldstart.model.timeline.PROFILES`, to compare with another run that has no better.
+    Phases are those of the trial's first container, and are observed for ``ok`` samples only. All are drawn from one
+    source, which ``source`` names, so that rows can be compared: that of most trials
+    (`coldstart.model.timeline.common_profile`). A trial that had to do with a weaker one lacks the phases that need it,
+    and ``fallback`` says why. ``profile`` asks for one of `coldstart.model.timeline.PROFILES`, to compare with another
+    run that has no better.
     """
     images = {side: run.manifest.images_of(side) for side in (None, *Side)}
     profile = profile or common_profile(run.samples)

@@ -124,6 +124,7 @@ def test_phases_add_up_to_the_ns(tiers: tuple[StoredRun, Path]) -> None:
             continue
         assert phases.e2e_ns == sum(getattr(phases, name) for name in ADDENDS)
         assert phases.pull_ns == sum(getattr(phases, name) or 0 for name in PULL_PARTS)
+        assert phases.init_ns is not None
         assert 0 < phases.init_ns < phases.e2e_ns
 
 

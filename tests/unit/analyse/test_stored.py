@@ -223,3 +223,10 @@ def test_imported_failures_count() -> None:
 def test_the_verdict_can_be_written_as_json() -> None:
     found = imported({"a": times(STEADY)}, {"a": times(STEADY)})
     assert msgspec.json.decode(msgspec.json.encode(found))["paired"] is False
+
+
+def test_repeats_of_one_run_more_than_of_the_other_are_never_ok() -> None:
+    steady = [100 + start / 1000 for start in range(100)]
+    spoilt = [failed(block, outcome="throttled") for block in range(9)]
+    found = verdict(measured(rows(steady)), measured([*spoilt, *rows(steady)]))
+    assert (found.outcome, "Fisher's exact test" in found.reasons[0]) == (Outcome.INCONCLUSIVE, True)

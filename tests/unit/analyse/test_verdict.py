@@ -294,3 +294,60 @@ def test_a_candidate_that_pulls_where_the_baseline_did_not_is_never_a_pass() -> 
     rows = [{**row, "pull_ns": 50 * MS * (row["side"] == "candidate")} for row in blocks(PAIR, STEADY, STEADY)]
     found = verdict(rows, of=gated_on_pull())
     assert (found.outcome, found.reasons) == (Outcome.INVALID, (f"{PAIR.key}: pull: nothing was timed of both sides",))
+
+
+def repeated(side: Side, count: int, n: int = 100) -> list[dict[str, Any]]:
+    """Blocks of which the first ``count`` had a start of that side that had to be repeated."""
+    steady = [100 + block / 1000 for block in range(n)]
+    spoilt = [start(PAIR, side, block, None, outcome="throttled") for block in range(count)]
+    again = [{**row, "attempt": 1} for row in blocks(PAIR, steady, steady)]
+    return [*spoilt, *again]
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_repeats_that_fall_on_one_side_are_never_ok(side: Side) -> None:
+    found = verdict(repeated(side, 9))
+    assert (found.outcome, EXIT_CODES[found.outcome]) == (Outcome.INCONCLUSIVE, 3)
+    (repeats,) = found.repeats
+    counts = (repeats.candidate_repeated, repeats.baseline_repeated)
+    assert counts == ((9, 0) if side is Side.CANDIDATE else (0, 9))
+    assert (repeats.candidate_starts, repeats.baseline_starts, repeats.level) == (100, 100, 0.01)
+    (reason,) = found.reasons
+    assert reason == (
+        f"{PAIR.key}: {counts[0]} of 100 starts of the candidate and {counts[1]} of 100 of the baseline had to be "
+        "repeated, more on one side than chance allows (Fisher's exact test, p = 0.0032, level 0.01): what was "
+        "repeated may have been slower, so this is never ok"
+    )
+
+
+def test_as_many_repeats_as_chance_allows_are_ok() -> None:
+    assert verdict(repeated(Side.CANDIDATE, 7)).outcome is Outcome.OK
+    both = [*repeated(Side.CANDIDATE, 9), *repeated(Side.BASELINE, 9)[:9]]
+    assert verdict(both).outcome is Outcome.OK
+
+
+def test_a_start_that_was_repeated_twice_is_one_that_was_repeated() -> None:
+    rows = repeated(Side.CANDIDATE, 4)
+    more = [{**row, "attempt": 2} for row in rows[:4]]
+    assert verdict([*more, *rows]).repeats[0].candidate_repeated == 4
+
+
+def test_a_warm_up_that_was_repeated_does_not_count() -> None:
+    rows = [{**row, "warmup": row["block"] < 9} for row in repeated(Side.CANDIDATE, 9)]
+    assert verdict(rows).repeats[0].candidate_repeated == 0
+
+
+def test_several_pairs_share_the_level_of_repeats() -> None:
+    steady = [100 + block / 1000 for block in range(100)]
+    rows = [*repeated(Side.CANDIDATE, 8), *blocks(absent(), steady, steady)]
+    found = verdict(rows, of=manifest(PAIR, absent()))
+    assert [one.level for one in found.repeats] == [0.005, 0.005]
+    assert found.outcome is Outcome.OK
+
+
+def test_a_regression_stands_whatever_had_to_be_repeated() -> None:
+    rows = repeated(Side.BASELINE, 9)
+    for row in rows:
+        if row["side"] == "candidate":
+            row["e2e_ns"] = round(row["e2e_ns"] * 1.2)
+    assert verdict(rows).outcome is Outcome.REGRESSION

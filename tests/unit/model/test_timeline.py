@@ -7,9 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coldstart.model.cell import Tier
+from coldstart.model.cell import Cell, Side, Tier, Trial
 from coldstart.model.sample import Outcome, Phase, Sample, Source, Span
-from coldstart.model.timeline import ADDENDS, HEADLINES, PULL_PARTS, Phases, best_spans, covered_ns, phases_of
+from coldstart.model.timeline import (
+    ADDENDS,
+    HEADLINES,
+    PULL_PARTS,
+    Phases,
+    best_spans,
+    common_profile,
+    covered_ns,
+    phases_of,
+    shared_profile,
+)
 from tests.unit.factories import make_cell, make_sample, make_span, make_trial
 
 PULL_LEAVES = (Phase.RESOLVE, Phase.DOWNLOAD, Phase.UNPACK, Phase.REGISTER)
@@ -320,3 +330,68 @@ def test_a_union_counts_every_nanosecond_once(intervals: list[tuple[int, int]]) 
 
 def test_the_named_columns_are_fields() -> None:
     assert {*HEADLINES, *ADDENDS, *PULL_PARTS} <= set(Phases.__struct_fields__)
+
+
+# --- the source of a comparison ---
+
+RUNC, CRUN = make_cell(runtime="runc"), make_cell(runtime="crun")
+
+
+def seen_by(source: str, cell: Cell = RUNC, side: Side | None = None, run_id: str = "one", n: int = 1) -> list[Sample]:
+    trial = Trial(block=0, position=0, cell=cell, side=side)
+    return [make_sample(trial, source=source, run_id=run_id) for _ in range(n)]
+
+
+@pytest.mark.parametrize(
+    ("samples", "profile"),
+    [
+        ([], None),
+        (seen_by("trace", n=3), None),
+        (seen_by("engine", n=3), None),
+        ([*seen_by("trace", n=2), *seen_by("engine")], "trace"),
+        ([*seen_by("trace"), *seen_by("engine")], "engine"),
+        ([*seen_by("trace", n=9), *seen_by("proc", n=5), *seen_by("engine", n=5)], "proc"),
+        ([*seen_by("trace", n=9), *seen_by("engine", CRUN, n=2), *seen_by("trace", CRUN)], "engine"),
+        (
+            [
+                *seen_by("trace", side=Side.BASELINE, n=9),
+                *seen_by("trace", side=Side.CANDIDATE, n=2),
+                *seen_by("proc", side=Side.CANDIDATE, n=3),
+            ],
+            "proc",
+        ),
+        ([*seen_by("trace", n=9), *seen_by("engine", run_id="another")], "engine"),
+        ([*seen_by("imported", n=9), *seen_by("engine")], None),
+    ],
+)
+def test_phases_are_drawn_from_what_most_starts_of_each_cell_side_and_run_have(
+    samples: list[Sample], profile: str | None
+) -> None:
+    assert common_profile(samples) == profile
+
+
+def test_a_failed_start_has_no_say_in_the_source() -> None:
+    failed = [make_sample(source="engine", outcome=Outcome.EXITED, run_id="one") for _ in range(9)]
+    assert common_profile([*seen_by("trace", n=2), *failed]) is None
+
+
+def test_where_each_start_has_to_have_every_phase_the_weakest_source_is_the_one() -> None:
+    assert shared_profile([*seen_by("trace", n=9), *seen_by("proc")]) == "proc"
+    assert shared_profile(seen_by("trace", n=9)) is None
+
+
+def test_a_start_without_the_source_that_is_asked_for_lacks_what_needs_it() -> None:
+    sample = make_sample(make_trial(cell=make_cell(tier=Tier.ABSENT)), source="engine")
+    full, found = phases_of(sample), phases_of(sample, profile="trace")
+    assert full is not None
+    assert found is not None
+    kept = {name for name in Phases.__struct_fields__ if getattr(found, name) is not None}
+    assert kept == {"e2e_ns", "pull_ns", "create_ns", "gap_ns"}
+    assert all(getattr(found, name) == getattr(full, name) for name in kept)
+    assert phases_of(sample, profile="engine") == full
+
+
+def test_that_a_start_pulled_nothing_is_known_by_any_source() -> None:
+    found = phases_of(make_sample(make_trial(cell=make_cell(tier=Tier.WARM)), source="proc"), profile="trace")
+    assert found is not None
+    assert (found.unpack_ns, found.pull_other_ns, found.init_ns, found.unattributed_ns) == (0, 0, None, None)

@@ -118,7 +118,18 @@ def test_the_table_keeps_sides_as_text_and_sentinels_to_the_nanosecond() -> None
     assert frame["sentinel_io_ns"][0] == 2**53 + 1
 
 
-def test_rows_of_unlike_sources_are_drawn_from_the_weaker_unless_another_is_asked_for() -> None:
+def test_rows_of_which_not_most_have_the_better_source_are_drawn_from_the_weaker_unless_another_is_asked_for() -> None:
     (better,) = traced().samples
     mixed = stored(better, make_sample(trial(None, block=1)))
     assert [row["source"] for row in rows(mixed)] == ["engine", "engine"]
+
+
+def test_one_start_that_fell_back_moves_no_others_phases_and_lacks_those_that_need_the_better_source() -> None:
+    (better,) = traced().samples
+    blocks = [msgspec.structs.replace(better, trial=trial(None, block=block)) for block in range(3)]
+    fallen = make_sample(trial(None, block=3), fallback="the trace buffer overran")
+    before, after = list(rows(stored(*blocks))), list(rows(stored(*blocks, fallen)))
+    assert after[:3] == before
+    assert (after[3]["source"], after[3]["init_ns"], after[3]["readiness_ns"]) == ("trace", None, None)
+    for column in ("e2e_ns", "create_ns", "pull_ns", "gap_ns"):
+        assert after[3][column] == before[0][column]

@@ -1,0 +1,91 @@
+"""Whether starts had to be repeated on one side more than on the other: what was repeated may have been slower.
+
+A start is repeated for a physical reason (not cold, not quiet, throttled), and which side that meets is chance, as long
+as neither causes it. A candidate that heats the board or fills its disk does: its slowest starts are then replaced by
+later, cooler ones, which no test of times can see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from coldstart.analyse import frames
+from coldstart.model.cell import CellPair, Side
+from coldstart.model.sample import Outcome
+
+LEVEL = 0.01
+"""Of all pairs of a gate together: each has its share of it (Bonferroni)."""
+
+
+class Repeats(msgspec.Struct, frozen=True, kw_only=True):
+    """Of each side's starts in one pair of cells, how many had to be repeated; ``p_value`` by Fisher's exact test.
+
+    The test is two-sided, and its unit is the start, however often it was repeated. ``level`` is what it is held
+    against.
+    """
+
+    name: str
+    baseline_starts: int
+    baseline_repeated: int
+    candidate_starts: int
+    candidate_repeated: int
+    p_value: float
+    level: float
+
+    @property
+    def is_lopsided(self) -> bool:
+        """Whether that is more on one side than chance allows."""
+        return self.p_value <= self.level
+
+    @property
+    def reason(self) -> str:
+        """Why such a pair is never ``ok``."""
+        return (
+            f"{self.name}: {self.candidate_repeated} of {self.candidate_starts} starts of the candidate and "
+            f"{self.baseline_repeated} of {self.baseline_starts} of the baseline had to be repeated, more on one side "
+            f"than chance allows (Fisher's exact test, p = {self.p_value:.2g}, level {self.level:.2g}): what was "
+            "repeated may have been slower, so this is never ok"
+        )
+
+
+def compare_repeats(baseline: pd.DataFrame, candidate: pd.DataFrame, pairs: Sequence[CellPair]) -> tuple[Repeats, ...]:
+    """The repeats of each pair of cells; ``baseline`` and ``candidate`` are the rows of the sides."""
+    return tuple(
+        _compared(
+            pair,
+            frames.of_cell(frames.planned(baseline), pair.baseline),
+            frames.of_cell(frames.planned(candidate), pair.candidate),
+            LEVEL / len(pairs),
+        )
+        for pair in pairs
+    )
+
+
+def side_of(frame: pd.DataFrame, side: Side) -> pd.DataFrame:
+    """The rows of one side of a run that has two."""
+    return frame[frame["side"] == side.value]
+
+
+def _compared(pair: CellPair, baseline: pd.DataFrame, candidate: pd.DataFrame, level: float) -> Repeats:
+    (ours, ours_repeated), (theirs, theirs_repeated) = _counted(baseline), _counted(candidate)
+    table = np.array([[ours_repeated, ours - ours_repeated], [theirs_repeated, theirs - theirs_repeated]])
+    return Repeats(
+        name=pair.key,
+        baseline_starts=ours,
+        baseline_repeated=ours_repeated,
+        candidate_starts=theirs,
+        candidate_repeated=theirs_repeated,
+        p_value=float(stats.fisher_exact(table).pvalue),
+        level=level,
+    )
+
+
+def _counted(rows: pd.DataFrame) -> tuple[int, int]:
+    """Starts, each with all its attempts, and how many of them had one that was to be repeated."""
+    spoilt = rows["outcome"].map(lambda outcome: Outcome(outcome).is_requeued)
+    return int(rows["block"].nunique()), int(rows.loc[spoilt.astype(bool), "block"].nunique())
