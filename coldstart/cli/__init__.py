@@ -15,7 +15,7 @@ import click
 
 from coldstart import __version__
 from coldstart.cli._console import outlive_readers, undelivered
-from coldstart.cli._unexpected import unexpected
+from coldstart.cli._unexpected import path_of, unexpected
 from coldstart.errors import (
     EXIT_ENVIRONMENT,
     EXIT_INCONCLUSIVE,
@@ -97,7 +97,7 @@ def _reported(error: BaseException) -> int:
         case MemoryError():
             message = "there is not enough memory. Free some, and repeat."
         case OSError():
-            message = refusal(error) or unexpected(error)
+            message = refusal(error, path_of(error)) or unexpected(error)
         case _:
             message = unexpected(error)
     click.echo(f"coldstart: {message}", err=True)

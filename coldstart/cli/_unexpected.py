@@ -5,6 +5,7 @@ Imports are few, and heavy ones wait until something went wrong: every command i
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
@@ -30,6 +31,28 @@ def unexpected(error: BaseException) -> str:
     if path is None:
         return f"unexpected error ({what}{_place(error)}); no folder would take the details. Please report this line."
     return f"unexpected error ({what}). Please report it with this file, which has the details: {path}"
+
+
+def path_of(error: OSError) -> str | None:
+    """The file of an error that does not name one, as those of write(2) do: what was open or named where it occurred.
+
+    Innermost first: a file that is open, else a path that a method or function was called for.
+    """
+    import traceback  # noqa: PLC0415  as in details
+
+    if error.filename is not None:
+        return str(error.filename)
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    for frame in reversed(frames):
+        seen = frame.f_locals
+        for value in seen.values():
+            name = getattr(value, "name", None)
+            if isinstance(value, io.IOBase) and isinstance(name, str | os.PathLike):
+                return os.fsdecode(name)
+        for name in ("self", "path"):
+            if isinstance(seen.get(name), Path):
+                return str(seen[name])
+    return None
 
 
 def details(error: BaseException, argv: Sequence[str], environ: Mapping[str, str]) -> str:

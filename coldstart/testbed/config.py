@@ -216,10 +216,14 @@ def write_record(path: Path, record: object, mode: int = 0o644) -> None:
     """Replace ``path`` by ``record`` as JSON; a reader, or a crash, sees the old or the new one."""
     fresh = path.with_name(f".{path.name}.new")
     descriptor = open_regular(fresh, os.O_WRONLY | os.O_CREAT, mode)
-    os.ftruncate(descriptor, 0)  # of a writer that was killed
-    with open(descriptor, "w") as file:  # noqa: PTH123  a descriptor
-        file.write(encode_record(record) + "\n")
-    fresh.replace(path)
+    try:
+        with open(descriptor, "w") as file:  # noqa: PTH123  a descriptor
+            file.truncate()  # of a writer that was killed
+            file.write(encode_record(record) + "\n")
+        fresh.replace(path)
+    except OSError:  # a full disk is not to be filled further by what is of no use
+        fresh.unlink(missing_ok=True)
+        raise
 
 
 def encode_record(record: object) -> str:

@@ -9,7 +9,7 @@ import pwd
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from pathlib import Path
@@ -62,7 +62,8 @@ def hold(root: Path, purpose: str) -> Iterator[Holder]:
             raise TestbedError(f"the testbed in {root} was just removed. Start it: coldstart testbed up")
         holder = _myself(purpose)
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, msgspec.json.encode(holder) + b"\n", 0)
+        with suppress(OSError):  # a full disk: the lock is what counts, the name only helps whoever comes second
+            os.pwrite(descriptor, msgspec.json.encode(holder) + b"\n", 0)
         try:
             yield holder
         finally:

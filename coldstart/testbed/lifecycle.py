@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from fcntl import LOCK_EX, LOCK_NB, flock
@@ -79,15 +80,20 @@ def up(config: TestbedConfig, progress: Progress) -> Testbed:
         if running is not None:
             _check_same(config, running)
             return running
-        with hold(layout.root, "testbed up"):
-            claim = _renewed_claim(layout, config, progress)
+        with ExitStack() as held:
             try:
+                held.enter_context(hold(layout.root, "testbed up"))
+            except OSError:  # no room even for the lock's file
+                marker.unclaim(layout.root)
+                raise
+            try:
+                _renewed_claim(layout, config, progress)
                 testbed = _build(layout, config, found, path, progress)
+                write_record(layout.state, testbed)
             except BaseException:  # an interrupt too: a half-built testbed is of no use to anybody
-                repair.clear(layout, claim)
+                repair.clear(layout, marker.read_claim(layout.root))
                 marker.remove(layout.root, layout.id)
                 raise
-            write_record(layout.state, testbed)
     return testbed
 
 
@@ -107,11 +113,23 @@ def down(root: Path, progress: Progress) -> bool:
     if marker.read_claim(layout.root) is None:
         found = repair.clear(layout, None)
         return marker.remove(layout.root, layout.id) or found > 0
-    with _changing(layout), hold(layout.root, "testbed down"):
+    with _changing(layout), _held_for_removal(layout.root):
         progress("ending the engine and what runs on it")
         repair.clear(layout, marker.read_claim(layout.root))
         progress(f"removing {layout.root}")
         return marker.remove(layout.root, layout.id)
+
+
+@contextmanager
+def _held_for_removal(root: Path) -> Iterator[None]:
+    """Nobody measures on it; a full disk, too, can be cleared, on which there is no room for the lock's file."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(hold(root, "testbed down"))
+        except OSError as error:
+            if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+                raise  # otherwise nobody else can hold it either: the file is not there to be locked
+        yield
 
 
 def find(root: Path) -> Testbed | None:

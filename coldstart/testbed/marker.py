@@ -116,10 +116,23 @@ def claim_folder(folder: Path, owner: str, marker_mode: int = 0o644) -> Claim:
     fresh = _fresh(folder)
     fresh.parent.mkdir(parents=True, exist_ok=True)
     fresh.mkdir(mode=FOLDER_MODE, exist_ok=True)
-    write(fresh, claim, marker_mode)
+    try:
+        write(fresh, claim, marker_mode)
+    except OSError:
+        remove_if_empty(fresh)
+        raise
     fresh.rename(folder)
     check_private(folder)
     return claim
+
+
+def unclaim(folder: Path) -> None:
+    """Take back a claim under which nothing was put into the folder yet; a folder that we made goes, too."""
+    claim = read_claim(folder)
+    if claim is not None and {entry.name for entry in folder.iterdir()} == {MARKER}:
+        (folder / MARKER).unlink()
+        if claim.made:
+            remove_if_empty(folder)
 
 
 def write(folder: Path, claim: Claim, mode: int = 0o644) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
-from coldstart.cli._unexpected import details, folders, unexpected, write_details
+from coldstart.cli._unexpected import details, folders, path_of, unexpected, write_details
 
 
 def caught(text: str) -> ValueError:
@@ -137,3 +137,49 @@ def test_where_nothing_takes_them_the_line_has_the_place(monkeypatch: pytest.Mon
 def test_the_folder_is_the_users_for_state_and_roots_is_its_accounts() -> None:
     assert next(folders({"XDG_STATE_HOME": "/s"}, 0)) == Path("/s/coldstart")
     assert list(folders({"HOME": "/home/ada"}, 0)) == [Path("/root/.local/state/coldstart")]
+
+
+def refused(write: Callable[[], object]) -> OSError:
+    """How the system refuses to write to a full device."""
+    with pytest.raises(OSError, match="No space left") as raised:
+        write()
+    assert raised.value.filename is None
+    return raised.value
+
+
+def into_an_open_file() -> None:
+    """As most of the package writes."""
+    with Path("/dev/full").open("wb", buffering=0) as file:
+        file.write(b"x")
+
+
+def by_the_number_of_a_file() -> None:
+    """As the store does, whose functions have the path."""
+    path = Path("/dev/full")
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        os.write(descriptor, b"x")
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    "write", [lambda: Path("/dev/full").write_bytes(b"x"), into_an_open_file, by_the_number_of_a_file]
+)
+def test_an_error_that_names_no_file_is_given_the_one_that_was_written(write: Callable[[], object]) -> None:
+    assert path_of(refused(write)) == "/dev/full"
+
+
+def test_an_error_that_names_its_file_keeps_it() -> None:
+    assert path_of(OSError(28, "No space left on device", "/x")) == "/x"
+
+
+def test_an_error_without_any_file_has_none() -> None:
+    with pytest.raises(OSError, match="boom") as raised:
+        fail_without_a_file()
+    assert path_of(raised.value) is None
+
+
+def fail_without_a_file() -> NoReturn:
+    """As a socket does."""
+    raise OSError("boom")

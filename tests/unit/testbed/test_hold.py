@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import resource
 import socket
 import subprocess
 import sys
@@ -313,3 +314,13 @@ def test_a_testbed_in_a_folder_that_others_can_write_to_is_not_held(layout: Layo
     layout.root.chmod(0o777)
     with pytest.raises(TestbedError, match="can be written to by other users"):
         try_to_hold(layout.root)
+
+
+def test_it_is_held_though_there_is_no_room_for_the_holders_name(layout: Layout) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with hold(layout.root, "test"), pytest.raises(TestbedHeldError, match="is held by somebody"):
+            try_to_hold(layout.root)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

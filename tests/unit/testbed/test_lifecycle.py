@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -525,3 +526,48 @@ def test_a_testbed_that_was_removed_while_it_was_locked_is_an_error(
     monkeypatch.setattr(lifecycle, "flock", remove_first)
     with pytest.raises(TestbedError, match="was removed by another"):
         change(layout)
+
+
+# --- full disks ---
+
+
+def full(*_: object) -> NoReturn:
+    """A disk on which there is no room."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/full")
+
+
+@pytest.mark.usefixtures("equipped")
+@pytest.mark.parametrize("room_for_nothing_at", ["hold", "_build", "write_record"])
+def test_a_start_for_which_there_is_no_room_leaves_nothing(
+    root: Path, said: list[str], monkeypatch: pytest.MonkeyPatch, room_for_nothing_at: str
+) -> None:
+    monkeypatch.setattr(lifecycle, "_build", lambda *_: make_testbed(root))
+    monkeypatch.setattr(lifecycle, room_for_nothing_at, full)
+    with pytest.raises(OSError, match="No space left on device: '/full'"):
+        up(TestbedConfig(root=root), said.append)
+    assert not root.exists()
+    assert list(root.parent.glob(".*")) == []
+
+
+@pytest.mark.usefixtures("equipped")
+def test_a_testbed_can_be_removed_from_a_full_disk(
+    layout: Layout, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(layout)
+    monkeypatch.setattr(lifecycle, "hold", full)
+    assert down(layout.root, said.append)
+    assert list(layout.root.iterdir()) == []
+
+
+@pytest.mark.usefixtures("equipped")
+def test_a_testbed_that_cannot_be_held_for_another_reason_is_left_alone(
+    layout: Layout, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> NoReturn:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    record(layout)
+    monkeypatch.setattr(lifecycle, "hold", refuse)
+    with pytest.raises(OSError, match="Too many open files"):
+        down(layout.root, said.append)
+    assert load_testbed(layout) is not None

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from coldstart.errors import TestbedError, UnsafeFileError
 from coldstart.testbed import marker, mounts
-from coldstart.testbed.marker import MARKER, Claim, check_claimable, claim_folder, empty, read_claim, remove
+from coldstart.testbed.marker import MARKER, Claim, check_claimable, claim_folder, empty, read_claim, remove, unclaim
 from coldstart.testbed.mounts import Mount
 
 
@@ -350,3 +353,36 @@ def test_a_marker_is_not_written_through_a_link(folder: Path, tmp_path: Path) ->
     with pytest.raises(UnsafeFileError, match="is a link"):
         claim_folder(folder, "me")
     assert (tmp_path / "precious").read_text() == "precious"
+
+
+@contextmanager
+def no_room() -> Iterator[None]:
+    """What a full disk does to files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_claim_for_which_there_is_no_room_leaves_nothing(tmp_path: Path) -> None:
+    with no_room(), pytest.raises(OSError, match="File too large"):
+        claim_folder(tmp_path / "new", "me")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_claim_can_be_taken_back_while_nothing_else_is_there(tmp_path: Path) -> None:
+    claim_folder(tmp_path / "made", "me")
+    unclaim(tmp_path / "made")
+    (tmp_path / "given").mkdir()
+    claim_folder(tmp_path / "given", "me")
+    unclaim(tmp_path / "given")
+    assert [(path.name, list(path.iterdir())) for path in tmp_path.iterdir()] == [("given", [])]
+
+
+def test_a_claim_under_which_something_was_made_stays(tmp_path: Path) -> None:
+    claim_folder(tmp_path / "made", "me")
+    (tmp_path / "made" / "x").touch()
+    unclaim(tmp_path / "made")
+    assert read_claim(tmp_path / "made") is not None
