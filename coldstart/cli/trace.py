@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from coldstart.model.experiment import Experiment
+    from coldstart.model.image import Image
     from coldstart.model.sample import Sample
 
 _WORKLOAD, _VARIANT = "hello", "alpine"
@@ -58,10 +59,10 @@ def command(svg: Path | None, as_json: bool, **said: Any) -> None:
         raise UsageError("--platform goes with --image: catalogue images are built for the engine's own platform.")
     experiment = _experiment(said)
     with closing(open_view()) as view:
-        sample = _start_once(experiment, said, view.say)
-    _show(sample, as_json=as_json)
+        sample, image = _start_once(experiment, said, view.say)
+    _show(sample, image, as_json=as_json)
     if svg is not None:
-        _draw(sample, svg)
+        _draw(sample, image, svg)
         click.echo(str(svg), err=True)
 
 
@@ -105,7 +106,7 @@ def _experiment(said: dict[str, Any]) -> Experiment:
     )
 
 
-def _start_once(experiment: Experiment, said: dict[str, Any], say: Callable[[str], None]) -> Sample:
+def _start_once(experiment: Experiment, said: dict[str, Any], say: Callable[[str], None]) -> tuple[Sample, Image]:
     from coldstart.images.bases import BaseSource  # noqa: PLC0415  --help need not pay for it
     from coldstart.measure.session import measure  # noqa: PLC0415
     from coldstart.model.sample import Outcome  # noqa: PLC0415
@@ -133,10 +134,10 @@ def _start_once(experiment: Experiment, said: dict[str, Any], say: Callable[[str
             say(f"the engine warns: {warning}")
     if sample.outcome is not Outcome.OK:
         raise NothingMeasuredError(f"the start did not succeed: {sample.outcome}: {sample.reason}")
-    return sample
+    return sample, prepared.images[sample.trial.cell.image_key]
 
 
-def _show(sample: Sample, *, as_json: bool) -> None:
+def _show(sample: Sample, image: Image, *, as_json: bool) -> None:
     import msgspec  # noqa: PLC0415  --help need not pay for it
 
     from coldstart.model.waterfall import bars, render  # noqa: PLC0415
@@ -147,17 +148,17 @@ def _show(sample: Sample, *, as_json: bool) -> None:
     click.echo(
         f"{sample.trial.cell.key}, source {sample.source}" + (f" ({sample.fallback})" if sample.fallback else "")
     )
-    click.echo(render(bars(sample), width=shutil.get_terminal_size((110, 24)).columns))
+    click.echo(render(bars(sample, image), width=shutil.get_terminal_size((110, 24)).columns))
 
 
-def _draw(sample: Sample, path: Path) -> None:
+def _draw(sample: Sample, image: Image, path: Path) -> None:
     from coldstart.model.waterfall import bars  # noqa: PLC0415  --help need not pay for it
     from coldstart.report.style import house_style, render  # noqa: PLC0415
     from coldstart.report.waterfall import draw  # noqa: PLC0415
     from coldstart.store.files import storing, write_atomically  # noqa: PLC0415
 
     with house_style():
-        figure = draw(bars(sample), sample.trial.cell.key)
+        figure = draw(bars(sample, image), sample.trial.cell.key)
         assert figure is not None  # an ok sample has spans
         svg, _ = render(figure)
     with storing(path, "Choose another file with --svg."):

@@ -24,8 +24,8 @@ STILL_WARM = 0.95
 A start touches a part of its image's pages, and the kernel reclaims those first that were used least recently
 (Documentation/admin-guide/mm/concepts.rst, "Reclaim"): what nobody used since it was unpacked goes before what a start
 used. So while a twentieth is gone, a start that touches less than 95 % of the pages has lost none of them, and one that
-touches more has lost a twentieth at most. A share of the image's size could say nothing: what a start touches of an
-image reaches from all of it (one static binary) to a few percent (an interpreter with its libraries).
+touches more has lost a twentieth at most. A share of the image's size could say nothing, for a start touches all of a
+single static binary and little of a large image: of hello/alpine, 4.5 of 13.7 MB.
 """
 
 

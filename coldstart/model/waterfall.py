@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
 
+from coldstart.model.image import Image
 from coldstart.model.sample import Phase, Sample, Span
 from coldstart.model.timeline import best_spans
 from coldstart.units import format_ns
@@ -27,6 +29,7 @@ _NAMES = {
     Phase.APP_START: "exec to listening",
     Phase.RESPOND: "listening to answer",
 }
+_SHORT = 12  # digits of a digest, as engines write it
 _TOP = {Phase.PULL, Phase.CREATE, Phase.INIT, Phase.READINESS}
 PARENT = {
     Phase.RESOLVE: Phase.PULL,
@@ -54,19 +57,23 @@ class Bar(msgspec.Struct, frozen=True, kw_only=True):
     source: str
 
 
-def bars(sample: Sample) -> tuple[Bar, ...]:
-    """The spans of the sample's best sources, in order of time, each below what it is a part of."""
+def bars(sample: Sample, image: Image | None) -> tuple[Bar, ...]:
+    """The spans of the sample's best sources, in order of time, each below what it is a part of.
+
+    A layer's number is its place in the manifest of ``image``, the base's being 1; of one that is listed twice each
+    span has its own. A layer that the manifest does not name is called by its short digest.
+    """
     spans = best_spans(sample.spans)
     if not spans:
         return ()
     origin_ns = min(span.start_ns for span in spans)
-    layers = {layer: index for index, layer in enumerate(dict.fromkeys(s.layer for s in spans if s.layer), start=1)}
+    names = _layer_names(spans, image)
     tops = sorted((span for span in spans if span.phase in _TOP), key=lambda span: span.start_ns)
     rows: list[Bar] = []
     for top in tops:
         inside = [span for span in spans if PARENT.get(span.phase) is top.phase and span.container == top.container]
         ordered = [top, *sorted(inside, key=lambda span: (span.start_ns, -span.end_ns))]
-        rows += [_bar(span, origin_ns, layers) for span in ordered]
+        rows += [_bar(span, origin_ns, names.get(id(span))) for span in ordered]
     return tuple(rows)
 
 
@@ -88,10 +95,29 @@ def render(rows: Sequence[Bar], width: int = 100) -> str:
     return "\n".join(lines)
 
 
-def _bar(span: Span, origin_ns: int, layers: dict[str, int]) -> Bar:
+def _layer_names(spans: Sequence[Span], image: Image | None) -> dict[int, str]:
+    """What each span's layer is called, by the span's identity. The spans of one layer and phase come in its order."""
+    places: dict[str, list[int]] = {}
+    for number, layer in enumerate(image.layers if image is not None else (), start=1):
+        if layer.digest is not None:
+            places.setdefault(layer.digest, []).append(number)
+    seen: Counter[tuple[Phase, str]] = Counter()
+    found = {}
+    for span in sorted(spans, key=lambda span: (span.start_ns, span.end_ns)):
+        if span.layer is None:
+            continue
+        of_layer = places.get(span.layer)
+        nth = seen[span.phase, span.layer]
+        seen[span.phase, span.layer] += 1
+        short = span.layer.removeprefix("sha256:")[:_SHORT]
+        found[id(span)] = str(of_layer[min(nth, len(of_layer) - 1)]) if of_layer else short
+    return found
+
+
+def _bar(span: Span, origin_ns: int, layer: str | None) -> Bar:
     name = _NAMES[span.phase]
-    if span.layer is not None:
-        name = f"{name} layer {layers[span.layer]}"
+    if layer is not None:
+        name = f"{name} layer {layer}"
     depth = 0 if span.phase in _TOP else 2 if span.phase is Phase.NETWORK_HOOK else 1
     return Bar(
         name=name,

@@ -128,7 +128,8 @@ def draw_waterfalls(content: Content) -> tuple[Picture, ...]:
     with house_style():
         for index, (cell, sample) in enumerate(_median_samples(content)[:MAX_WATERFALLS], start=1):
             timed = next(summary.ok for summary in content.cells if summary.cell == cell)
-            figure = waterfall.draw(bars(sample), content.labels.full(cell))
+            image = content.manifest.images_of(sample.trial.side).get(cell.image_key)
+            figure = waterfall.draw(bars(sample, image), content.labels.full(cell))
             if figure is None:
                 continue
             svg, png = render(figure)
