@@ -40,12 +40,13 @@ def spawn(
 ) -> None:
     """Start a daemon that outlives us, in a session and at the root, with nothing of our environment but PATH.
 
-    ``tag`` is its value of `TAG`; its output is appended to ``log``.
+    ``home`` is its home, and where it keeps temporary files. ``tag`` is its value of `TAG`; its output is appended to ``log``.
 
     Raises:
         TestbedError: it could not even be forked. That it then fails shows in its log.
     """
-    environment: Mapping[str, str] = {"PATH": path, "HOME": str(home), TAG: tag}
+    # containerd writes its stacks to the folder of temporary files when a daemon that hangs is ended
+    environment: Mapping[str, str] = {"PATH": path, "HOME": str(home), "TMPDIR": str(home), TAG: tag}
     words = ["setsid", "--fork", *(str(word) for word in argv)]
     with log.open("ab") as output:
         try:

@@ -83,6 +83,11 @@ def test_a_daemon_has_a_path_a_home_and_a_mark(tmp_path: Path) -> None:
     assert said == f"{os.environ['PATH']} {tmp_path} me:tool\n"
 
 
+def test_a_daemon_leaves_nothing_among_the_machines_temporary_files(tmp_path: Path) -> None:
+    """containerd writes its stacks there when it hangs and is ended."""
+    assert daemon_says(tmp_path, 'echo "$TMPDIR"') == f"{tmp_path}\n"
+
+
 def test_a_daemon_has_nothing_else_of_our_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://proxy")
     assert daemon_says(tmp_path, "echo $HTTP_PROXY") == "\n"
