@@ -279,7 +279,12 @@ def _checked_address(registry: str) -> str:
     if match is None or not 0 < int(match["port"]) < 65536:
         raise UsageError(f"--registry {registry!r}: write HOST:PORT, such as 192.168.1.10:5000.")
     host = match["host"].lower()
-    if host in {"localhost", "[::1]"} or host.startswith("127."):
+    if host.startswith("["):
+        raise UsageError(
+            f"--registry {registry!r}: the testbed's network speaks IPv4 only. Name the registry by its IPv4 address, "
+            "or by a name that has one."
+        )
+    if host == "localhost" or host.startswith("127."):
         raise UsageError(
             f"--registry {registry!r}: the engine has its own network namespace, where {host} is itself. "
             "Name this machine by its address on the network."

@@ -208,6 +208,34 @@ def test_a_pull_that_failed_after_it_began_has_its_error() -> None:
     assert pull_error(b'{"status":"x"}\r\n') is None
 
 
-def test_progress_that_is_no_json_is_the_engines_error() -> None:
-    with pytest.raises(EngineError, match="no JSON"):
-        layer_events([(1, b"<html>\n")])
+@pytest.mark.parametrize("end", [b"\r\n", b"\n", b"\r", b"\n\n\r"])
+def test_a_progress_message_may_end_by_either_character(end: bytes) -> None:
+    pieces = [b'{"status":"Downloading","progressDetail":{},"id":"a"}' + end, b'{"error":"bad"}' + end]
+    assert [tuple(event) for event in layer_events(enumerate(pieces))] == [(0, "a", "Downloading")]
+    assert pull_error(b"".join(pieces)) == "bad"
+
+
+def test_the_last_progress_message_may_end_with_the_connection() -> None:
+    text = b'{"status":"x"}\n{"status":"Pull complete","progressDetail":{},"id":"a"}'
+    assert [tuple(event) for event in layer_events([(7, text)])] == [(7, "a", "Pull complete")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"<html>\n",
+        b"[1]\n",
+        b'"id"\n',
+        b'{"id": 7, "status": "x", "progressDetail": {}}\n',
+        b'{"error": {"a": 1}}\n',
+        b"[" * 100_000 + b"\n",
+        b'{"id":' + b'[{"a":' * 100_000,
+        b"\xff\n",
+        b"x" * (2 << 20),
+    ],
+)
+def test_progress_that_is_no_message_is_the_engines_error(text: bytes) -> None:
+    with pytest.raises(EngineError, match="not JSON"):
+        layer_events([(1, text)])
+    with pytest.raises(EngineError, match="not JSON"):
+        pull_error(text)
