@@ -89,7 +89,18 @@ def _effects(stored: list[StoredRun], factor: str | None, against: str | None) -
     ):
         if one != other:
             click.echo(f"coldstart: the runs are of different {what}s ({one}, {other}).", err=True)
+    _note_packing(*stored)
     return _some(run_effects(first, second), "no cell that both runs timed")
+
+
+def _note_packing(ours: StoredRun, theirs: StoredRun) -> None:
+    from coldstart.model.image import packed_otherwise  # noqa: PLC0415  --help need not pay for it
+
+    known = {(image.workload, image.variant): image for image in ours.manifest.images}
+    for image in theirs.manifest.images:
+        namesake = known.get((image.workload, image.variant))
+        if namesake is not None and (note := packed_otherwise(namesake, image)) is not None:
+            click.echo(f"coldstart: {note}.", err=True)
 
 
 def _some(effects: tuple[PhaseEffect, ...], lacking: str) -> tuple[PhaseEffect, ...]:

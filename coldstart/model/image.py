@@ -94,6 +94,27 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
         return self.compressed_bytes + self.config_bytes
 
 
+def packed_otherwise(ours: Image, theirs: Image) -> str | None:
+    """How two images' pulls differ by more than their content, in words; ``None`` where nothing tells that they do.
+
+    A layer of the same content (diff ID) with another digest was compressed by another program or another way: an image
+    from a registry and the same from a local Docker, which keeps layers unpacked and has them compressed anew.
+    """
+    known = {layer.diff_id: layer for layer in ours.layers if layer.digest is not None}
+    both = {layer.diff_id: (known[layer.diff_id], layer) for layer in theirs.layers if layer.diff_id in known}
+    differing = [pair for pair in both.values() if pair[1].digest is not None and pair[0].digest != pair[1].digest]
+    if not differing:
+        return None
+    sources = [next((part.source for part in image.provenance), "unknown") for image in (ours, theirs)]
+    kinds = [sorted({pair[side].compression or "unknown" for pair in differing}) for side in (0, 1)]
+    layers = "1 layer" if len(differing) == 1 else f"{len(differing)} layers"
+    return (
+        f"{layers} of the same content are packed otherwise ({ours.workload}:{ours.variant}, {sources[0]}: "
+        f"{'/'.join(kinds[0])}; {theirs.workload}:{theirs.variant}, {sources[1]}: {'/'.join(kinds[1])}), so pull, "
+        "unpack and bytes differ by that, too. Take both images from one place to compare their content"
+    )
+
+
 def _total(values: Iterable[int | None]) -> int | None:
     known = list(values)
     return sum(value for value in known if value is not None) if known and None not in known else None

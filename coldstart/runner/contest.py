@@ -13,7 +13,7 @@ from coldstart.images.bases import BaseSource
 from coldstart.measure.bench import Bench
 from coldstart.model.cell import CellPair, Side
 from coldstart.model.experiment import Experiment
-from coldstart.model.image import Image
+from coldstart.model.image import Image, packed_otherwise
 from coldstart.model.rule import Rule
 from coldstart.model.run import Comparison, RunManifest
 from coldstart.plan.pairing import pair_cells
@@ -32,6 +32,7 @@ class Contest:
     candidate: Prepared
     pairs: tuple[CellPair, ...]
     every_pair: bool = True
+    notes: tuple[str, ...] = ()
 
     def manifest(
         self, *, run_id: str, seed: int, started_at: dt.datetime, argv: Sequence[str], rule: Rule | None = None
@@ -45,6 +46,7 @@ class Contest:
             ours,
             runtimes=tuple(dict.fromkeys((*ours.runtimes, *theirs.runtimes))),
             images=(*ours.images, *others),
+            notes=(*ours.notes, *self.notes),
             comparison=Comparison(
                 candidate=theirs.experiment,
                 pairs=self.pairs,
@@ -117,15 +119,30 @@ def prepare_contest(
                 replace(one, experiment=msgspec.structs.replace(one.experiment, tier=tiers)) for one in (ours, theirs)
             )
         theirs = _told_apart(ours, theirs)
+        pairs = pair_cells(ours.experiment, theirs.experiment)
+        notes = _packed_otherwise(ours, theirs, pairs)
+        for note in notes:
+            progress(note)
         return Contest(
             baseline=ours,
             candidate=theirs,
-            pairs=pair_cells(ours.experiment, theirs.experiment),
+            pairs=pairs,
+            notes=notes,
             every_pair=required_tiers,
         )
     except BaseException:
         ours.close()
         raise
+
+
+def _packed_otherwise(ours: Prepared, theirs: Prepared, pairs: Sequence[CellPair]) -> tuple[str, ...]:
+    """Of each two images that are compared, that their layers were packed by different programs."""
+    found = (
+        packed_otherwise(ours.images[baseline], theirs.images[candidate])
+        for baseline, candidate in dict.fromkeys((pair.baseline.image_key, pair.candidate.image_key) for pair in pairs)
+        if baseline in ours.images and candidate in theirs.images
+    )
+    return tuple(note for note in found if note is not None)
 
 
 def _told_apart(ours: Prepared, theirs: Prepared) -> Prepared:

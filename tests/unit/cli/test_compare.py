@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from coldstart.cli import compare as module
@@ -21,6 +22,7 @@ from tests.unit.factories import (
     make_cell,
     make_experiment,
     make_host,
+    make_image,
     make_manifest,
     make_sample,
     make_span,
@@ -238,3 +240,16 @@ def test_what_cannot_be_compared_ends_with_2(compare: Compare, arguments: tuple[
     done = compare(*arguments)
     assert done.code == 2
     assert message in done.messages[-1]
+
+
+def test_runs_of_one_image_that_was_packed_otherwise_are_compared_with_a_word(compare: Compare) -> None:
+    image = make_image()
+    packed = tuple(msgspec.structs.replace(layer, digest=f"{layer.digest}0") for layer in image.layers)
+    for name, layers in (("a", image.layers), ("b", packed)):
+        compare.store(
+            name,
+            starts(name, {RUNC: [100 + n for n in range(6)]}),
+            images=(msgspec.structs.replace(image, layers=layers),),
+        )
+    assert "2 layers of the same content are packed otherwise" in compare("a", "b").err
+    assert compare("a", "a").err == ""

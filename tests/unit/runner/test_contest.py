@@ -41,6 +41,26 @@ def test_both_sides_are_measured_on_the_same_instruments() -> None:
     assert sides[Side.CANDIDATE].engine is bench.engine
 
 
+def test_layers_of_one_content_that_were_packed_otherwise_are_told_and_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A local Docker keeps layers unpacked: saved from there, they were compressed by another program."""
+    ours = fake.image("app", "main")
+    packed = tuple(msgspec.structs.replace(layer, digest=f"sha256:{n:064}") for n, layer in enumerate(ours.layers))
+    images = iter([ours, msgspec.structs.replace(ours, variant="pr", layers=packed)])
+    monkeypatch.setattr(prepare_module, "_ad_hoc_image", lambda *_: next(images))
+    said: list[str] = []
+    first, second = (msgspec.structs.replace(ad_hoc(f"app:{tag}", HTTP), engine=("fake",)) for tag in ("main", "pr"))
+    made = prepare_contest(make_place(), first, second, said.append)
+    (note,) = made.notes
+    assert "2 layers of the same content are packed otherwise (app:main, the fake engine" in note
+    assert note in said
+    at = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
+    assert note in made.manifest(run_id="r", seed=1, started_at=at, argv=()).notes
+
+
+def test_images_whose_layers_are_the_same_blobs_need_no_note() -> None:
+    assert contest(candidate={"runtime": ("crun",)}).notes == ()
+
+
 def test_a_way_out_for_one_side_only_is_refused() -> None:
     with pytest.raises(UsageError, match="egress is said of one of the two only"):
         contest({"egress": True}, {"variant": ("scratch",)})
