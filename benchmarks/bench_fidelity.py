@@ -137,7 +137,7 @@ def bench_rule(benchmark: BenchmarkFixture, request: pytest.FixtureRequest, keep
         "met_by_blocks": {look: sum(one.state is State.MET and at <= look for one, at in drawn) for look in LOOKS},
         "most_often_undecided": dict(undecided.most_common(5)),
     }
-    keep(f"rule-{kind.replace(' ', '-')}", record)
+    keep(f"rule-{kind.replace(',', '').replace(' ', '-')}", record)
     replay_rounds(benchmark, [at for _, at in drawn])
     _say(f"{kind}: {', '.join(f'{count} {state}' for state, count in counts.items())} of {wanted}")
 

@@ -41,6 +41,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--ab-gates", type=int, default=10, metavar="N", help="Whole gates of a start against a slower one."
     )
+    group.addoption(
+        "--faults", type=int, default=40, metavar="N", help="Faults to inject into runs, banked ones counted."
+    )
+    group.addoption("--fault-kind", default="", metavar="TEXT", help="Only faults whose kind contains this.")
     group.addoption("--whole", action="store_true", help="Time scripts/bench from end to end, too.")
     group.addoption(
         "--cold-results", type=Path, default=Path("results"), metavar="DIR", help="Where the run is stored."
