@@ -14,9 +14,9 @@ The rule, which is the one that is simulated (`benchmarks/bench_fidelity.py -k r
   Hodges & Lehmann 1962).
 
 Replayed on selftests put together from 3360 measured starts (`results/reference/fidelity/rule-*.json`), in nine minutes
-at 0.59 s for a start: 177 of 200 met, 23 undecided, none missed; with the labels of the starts exchanged, so that nothing
-leaks in truth, 197 met, 3 undecided, none missed; with every phase 3 ms too long, none missed; with every phase 5 ms
-short at 50 ms, 200 of 200 missed.
+at 0.59 s for a start: 177 of 200 met, 23 undecided, none missed. With the labels of the starts exchanged, so that
+nothing leaks in truth: 197 met, 3 undecided, none missed. With every phase 3 ms too long: none missed. With every phase
+5 ms short at 50 ms: 200 of 200 missed.
 
 The bound of the **boundary error** is relative to what starting a process costs on this machine, measured before every
 start of the same selftest: an injector is a process and cannot stamp before it runs, so a part of the error is its own
