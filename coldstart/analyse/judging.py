@@ -17,8 +17,8 @@ from coldstart.model.target import Conditions, Statistic, Target, Verdict
 
 _FACTORS = ("engine", "runtime", "workload", "variant", "tier")
 # A claim about another runtime, variant or tier is another claim; one about another engine or workload is the same
-# claim under other conditions, and worth showing with the difference named.
-_RELAXED = ("engine", "workload")
+# claim under other conditions, and worth showing with the difference named. What a claim compares is never relaxed.
+_RELAXED = frozenset({"engine", "workload"})
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,23 +58,38 @@ def judge_ratio(target: Target, frame: pd.DataFrame) -> tuple[Judgement, ...]:
     """A ratio, for every pair of cells that differ as the claim says and in nothing else.
 
     Ratios carry over between machines and engines, so another engine or workload is named and does not keep it from
-    being judged.
+    being judged; unless that is what the claim compares.
     """
     assert target.against is not None
     cells = [cell for cell, _ in frames.by_cell(frames.planned(frame))]
+    relaxed = _RELAXED - treatment(target)
     pairs = [
-        (cell, other) for cell in _matching(target.applies_to, cells) if (other := _denominator(target, cell, cells))
+        (cell, other)
+        for cell in _matching(target.applies_to, cells, relaxed)
+        if (other := _denominator(target, cell, cells, relaxed))
     ]
     if not pairs:
         wanted = f"{describe(target.applies_to)} against {describe(target.against)}"
-        return (_not_measured(target, f"no two cells of this run are {wanted}, all else equal"),)
+        note = f"no two cells of this run are {wanted}, all else equal{_lacking(target, cells)}"
+        return (_not_measured(target, note),)
     times = block_times(frame, target.metric)
     return tuple(_judge_pair(target, cell, other, times) for cell, other in pairs)
 
 
+def treatment(target: Target) -> frozenset[str]:
+    """The factors that a claim compares levels of: those in which its denominator differs from it."""
+    if target.against is None:
+        return frozenset()
+    return frozenset(
+        factor
+        for factor in _FACTORS
+        if (level := getattr(target.against, factor)) is not None and level != getattr(target.applies_to, factor)
+    )
+
+
 def judge_images(target: Target, images: Sequence[Image]) -> tuple[Judgement, ...]:
     """A size or a ratio of sizes, exactly, for every image the claim is about."""
-    found = _matching_images(target.applies_to, images)
+    found = _matching_images(target.applies_to, images, _RELAXED - treatment(target))
     if target.against is not None:
         found = [image for image in found if _counterpart(target.against, image, images) is not None]
     if not found:
@@ -140,11 +155,11 @@ def _judge_image(target: Target, image: Image, images: Sequence[Image]) -> Judge
     )
 
 
-def _matching(conditions: Conditions, cells: Iterable[Cell]) -> list[Cell]:
+def _matching(conditions: Conditions, cells: Iterable[Cell], relaxed: frozenset[str] = _RELAXED) -> list[Cell]:
     """Cells that match wholly; if there are none, those that differ in nothing but the relaxed factors."""
     cells = list(cells)
     wholly = [cell for cell in cells if not _mismatches(conditions, cell)]
-    return wholly or [cell for cell in cells if _mismatches(conditions, cell) <= set(_RELAXED)]
+    return wholly or [cell for cell in cells if _mismatches(conditions, cell) <= relaxed]
 
 
 def _mismatches(conditions: Conditions, cell: Cell) -> set[str]:
@@ -155,13 +170,28 @@ def _mismatches(conditions: Conditions, cell: Cell) -> set[str]:
     }
 
 
-def _denominator(target: Target, cell: Cell, cells: list[Cell]) -> Cell | None:
-    """The cell that is as ``against`` says and else like ``cell``; on the cell's own engine if need be."""
+def _lacking(target: Target, cells: Sequence[Cell]) -> str:
+    """What the claim compares and this run has not: ``: it has no engine oci, and no engine containerd``."""
+    assert target.against is not None
+    wanted = [
+        (factor, level)
+        for factor in sorted(treatment(target))
+        for level in (getattr(target.applies_to, factor), getattr(target.against, factor))
+        if level is not None
+    ]
+    missing = [
+        f"no {factor} {level}" for factor, level in wanted if level not in {getattr(cell, factor) for cell in cells}
+    ]
+    return f": it has {' and '.join(missing)}" if missing else ""
+
+
+def _denominator(target: Target, cell: Cell, cells: list[Cell], relaxed: frozenset[str]) -> Cell | None:
+    """The cell that is as ``against`` says and else like ``cell``; in a relaxed factor like ``cell`` if need be."""
     assert target.against is not None
     changes = {name: value for name in _FACTORS if (value := getattr(target.against, name)) is not None}
     strict = msgspec.structs.replace(cell, **changes)
-    relaxed = msgspec.structs.replace(cell, **{k: v for k, v in changes.items() if k not in _RELAXED})
-    return next((found for found in (strict, relaxed) if found in cells and found != cell), None)
+    alike = msgspec.structs.replace(cell, **{k: v for k, v in changes.items() if k not in relaxed})
+    return next((found for found in (strict, alike) if found in cells and found != cell), None)
 
 
 def _denominator_of(target: Target) -> Conditions:
@@ -188,11 +218,11 @@ def _too_few(measured: Estimate) -> list[str]:
     return [f"n = {measured.n} is too few for an interval"] if measured.lower is None else []
 
 
-def _matching_images(conditions: Conditions, images: Sequence[Image]) -> list[Image]:
+def _matching_images(conditions: Conditions, images: Sequence[Image], relaxed: frozenset[str]) -> list[Image]:
     """Images of the claim's workload and variant; if there are none, those of the variant it names."""
     alike = [image for image in images if conditions.variant in {None, image.variant}]
     wholly = [image for image in alike if conditions.workload in {None, image.workload}]
-    return wholly or (alike if conditions.variant else [])
+    return wholly or (alike if conditions.variant and "workload" in relaxed else [])
 
 
 def _counterpart(against: Conditions, image: Image, images: Sequence[Image]) -> Image | None:

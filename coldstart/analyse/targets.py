@@ -14,6 +14,7 @@ import pandas as pd
 
 from coldstart.analyse import frames
 from coldstart.analyse.judging import Judgement, judge_images, judge_ratio, judge_times
+from coldstart.analyse.resources import PARTS
 from coldstart.discovery import catalogue_dir
 from coldstart.errors import InputFileError, UnknownNameError, UsageError
 from coldstart.model.image import Image
@@ -22,7 +23,8 @@ from coldstart.units import parse_bytes, parse_duration_ns
 
 TIME_METRICS = frozenset(frames.PHASE_COLUMNS)
 SIZE_METRICS = frozenset({"compressed_bytes", "unpacked_bytes", "binary_bytes"})
-OTHER_METRICS = frozenset({"memory_bytes"})  # no source of this version sees the memory of processes
+MEMORY_METRIC = "memory_bytes"
+OTHER_METRICS = frozenset({MEMORY_METRIC})
 _PERCENT = re.compile(r"[0-9]+(?:\.[0-9]+)?\s*%")
 _METRICS = TIME_METRICS | SIZE_METRICS | OTHER_METRICS
 _SIZES = (Statistic.SIZE, Statistic.SIZE_RATIO)
@@ -110,10 +112,23 @@ def overviews(judgements: Sequence[Judgement]) -> tuple[Overview, ...]:
     return tuple(found)
 
 
+def _of_memory(timed: pd.DataFrame) -> str:
+    """Why a claim about memory is not judged: it is one figure, and what is observed are parts that it may add up."""
+    columns = [memory for _, memory, _ in PARTS.values() if memory in timed]
+    if not any(timed[column].notna().any() for column in columns):
+        return "no source of this run observes the memory of processes"
+    return (
+        "the memory of engine, shim and OCI runtime is observed for each of them apart and that of the app not at all, "
+        "and the claim does not say which of them its figure adds up"
+    )
+
+
 def _judge_one(target: Target, frame: pd.DataFrame, images: Sequence[Image]) -> tuple[Judgement, ...]:
     if target.statistic in _SIZES:
         return judge_images(target, images)
     timed = frames.timed(frame)
+    if target.metric == MEMORY_METRIC:
+        return (Judgement(target=target, verdict=Verdict.NOT_MEASURED, note=_of_memory(timed)),)
     if target.metric not in frame.columns or (len(timed) and timed[target.metric].isna().all()):
         note = f"no source of this run observes {target.metric}"
         return (Judgement(target=target, verdict=Verdict.NOT_MEASURED, note=note),)

@@ -73,8 +73,7 @@ def targets_section(content: Content) -> Section:
     measured = [overview for overview in content.targets if overview.verdict is not Verdict.NOT_MEASURED]
     missing = [overview for overview in content.targets if overview.verdict is Verdict.NOT_MEASURED]
     blocks: list[Block] = [intro, *(_claim_table(content, overview) for overview in measured)]
-    if missing:
-        blocks.append(_missing_table(missing))
+    blocks += _missing_tables(missing)
     return Section(anchor="targets", title="Targets, cell by cell", blocks=tuple(blocks))
 
 
@@ -98,21 +97,23 @@ def _claim_table(content: Content, overview: Overview) -> Table:
     )
 
 
-def _missing_table(overviews: Sequence[Overview]) -> Table:
-    return Table(
-        caption="Claims that nothing in this run could be held against.",
-        header=("claim", "claimed for", "limit", "not measured because", "unstated"),
-        rows=tuple(
-            (
-                _name(overview.target),
-                conditions_text(overview.target),
-                _statistic(overview.target),
-                "; ".join(dict.fromkeys(judgement.note for judgement in overview.judgements if judgement.note)) or "—",
-                overview.target.unstated or "—",
-            )
-            for overview in overviews
-        ),
-    )
+def _missing_tables(overviews: Sequence[Overview]) -> list[Table]:
+    """The claims that nothing could be held against, those for the same reason together: it is given once."""
+    by_reason: dict[str, list[Target]] = {}
+    for overview in overviews:
+        notes = dict.fromkeys(judgement.note for judgement in overview.judgements if judgement.note)
+        by_reason.setdefault("; ".join(notes) or "no reason is known", []).append(overview.target)
+    return [
+        Table(
+            caption=f"Not measured: {reason}.",
+            header=("claim", "claimed for", "limit", "unstated"),
+            rows=tuple(
+                (_name(target), conditions_text(target), _statistic(target), target.unstated or "—")
+                for target in targets
+            ),
+        )
+        for reason, targets in by_reason.items()
+    ]
 
 
 def _name(target: Target) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from coldstart.analyse.judging import treatment
 from coldstart.analyse.targets import judge, load_targets, overviews, read_targets
 from coldstart.errors import InputFileError, UnknownNameError
 from coldstart.model.cell import Tier
@@ -142,7 +143,18 @@ def test_requeued_trials_are_no_failures() -> None:
 
 def test_memory_that_no_source_sees_is_not_measured() -> None:
     (found,) = judge([claim(metric="memory_bytes")], frame(starts(WARM, 80)), ())
-    assert (found.verdict, found.note) == (Verdict.NOT_MEASURED, "no source of this run observes memory_bytes")
+    assert (found.verdict, found.note) == (
+        Verdict.NOT_MEASURED,
+        "no source of this run observes the memory of processes",
+    )
+
+
+def test_memory_that_is_observed_part_by_part_is_said_to_be() -> None:
+    """A report with a table of memory must not say that nobody observed any."""
+    rows = [{**one, "runtime_peak_rss_bytes": 5_000_000} for one in starts(WARM, 80)]
+    (found,) = judge([claim(metric="memory_bytes")], frame(rows), ())
+    assert found.verdict is Verdict.NOT_MEASURED
+    assert found.note.startswith("the memory of engine, shim and OCI runtime is observed for each of them apart")
 
 
 @pytest.mark.parametrize(("crun_ms", "verdict"), [(50, Verdict.MET), (95, Verdict.MISSED)], ids=["below", "above"])
@@ -156,16 +168,51 @@ def test_a_ratio_of_five_pairs_is_undecided_and_says_why() -> None:
     assert (found.verdict, found.note) == (Verdict.UNDECIDED, "n = 5 is too few for an interval")
 
 
-def test_a_ratio_across_engines_is_judged_on_one_engine_with_the_difference_named() -> None:
+def test_a_ratio_between_engines_is_never_judged_on_two_cells_of_one_engine() -> None:
     target = ratio(
         applies_to=Conditions(engine="oci", runtime="crun", tier=Tier.WARM),
         against=Conditions(engine="containerd", runtime="runc"),
     )
     (found,) = judge([target], frame(starts(WARM, *[100] * 6) + starts(CRUN, *[50] * 6)), ())
-    assert (found.verdict, found.note) == (
-        Verdict.MET,
-        "claimed for engine oci, measured on docker; claimed for engine containerd, measured on docker",
+    assert (found.verdict, found.measured) == (Verdict.NOT_MEASURED, None)
+    assert found.note == (
+        "no two cells of this run are engine oci, runtime crun, tier warm against engine containerd, runtime runc, all "
+        "else equal: it has no engine oci and no engine containerd"
     )
+
+
+def test_a_ratio_between_engines_is_judged_where_both_were_measured() -> None:
+    target = ratio(
+        applies_to=Conditions(engine="oci", runtime="crun", tier=Tier.WARM),
+        against=Conditions(engine="containerd", runtime="runc"),
+    )
+    ours, theirs = (
+        make_cell(tier=Tier.WARM, engine=engine, runtime=runtime)
+        for engine, runtime in (("oci", "crun"), ("containerd", "runc"))
+    )
+    rows = starts(WARM, *[100] * 6) + starts(ours, *[50] * 6) + starts(theirs, *[100] * 6)
+    (found,) = judge([target], frame(rows), ())
+    assert (found.verdict, found.cell, found.against) == (Verdict.MET, ours, theirs)
+
+
+@pytest.mark.parametrize("against", [Conditions(runtime="runc"), Conditions(engine="oci", runtime="runc")])
+def test_a_ratio_of_two_runtimes_is_judged_on_another_engine_with_the_difference_named(against: Conditions) -> None:
+    """The engine is no part of what is compared, whether the denominator repeats it or not."""
+    target = ratio(applies_to=Conditions(engine="oci", runtime="crun", tier=Tier.WARM), against=against)
+    (found,) = judge([target], frame(starts(WARM, *[100] * 6) + starts(CRUN, *[50] * 6)), ())
+    assert (found.verdict, found.note) == (Verdict.MET, "claimed for engine oci, measured on docker")
+
+
+def test_a_size_ratio_between_workloads_is_never_judged_on_another_workload() -> None:
+    target = size(against=Conditions(workload="other", variant="alpine"))
+    images = (image("alpine", 1, "redis"), image("alpine", 100, "other"))
+    (found,) = judge([target], frame([]), images)
+    assert found.verdict is Verdict.NOT_MEASURED
+
+
+def test_the_articles_comparison_of_engines_is_between_engines() -> None:
+    (target,) = (one for one in load_targets("article").target if one.id == "start-crun-to-runc")
+    assert treatment(target) == {"engine", "runtime"}
 
 
 def test_a_ratio_between_tiers_keeps_runtime_and_variant_equal() -> None:
