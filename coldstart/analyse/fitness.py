@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from coldstart.model.board import Abilities, BoardFacts, Finding, Level
+from coldstart.model.board import WITHOUT_OVERLAYS, Abilities, BoardFacts, Finding, Level
 from coldstart.units import format_bytes
 
 STEADY_GOVERNORS = frozenset({"performance"})
@@ -187,6 +187,14 @@ def _storage(board: BoardFacts) -> Iterator[Finding]:
     storage = board.storage
     parts = [storage.kind, storage.name, storage.manufactured and f"made {storage.manufactured}", storage.filesystem]
     yield Finding(name="storage", level=Level.GOOD, what=", ".join(part for part in parts if part) or "unknown")
+    if storage.filesystem in WITHOUT_OVERLAYS:
+        yield Finding(
+            name="overlays",
+            level=Level.NOTE,
+            what=f"{storage.filesystem} bears none, so Docker would copy every layer whole: the testbed's data go to a "
+            "loop file, if this machine can mount one (coldstart testbed status tells)",
+            remedy="COLDSTART_STATE_DIR or --data-root puts them on another filesystem.",
+        )
     if storage.journal is False:
         yield Finding(
             name="journal",

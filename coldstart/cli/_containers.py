@@ -41,6 +41,7 @@ _LISTS = (
     ("ulimits", ("--ulimit",), "NAME=SOFT[:HARD]", "A resource limit, such as nofile=4096."),
     ("add_hosts", ("--add-host",), "NAME:ADDRESS", "Add a line to /etc/hosts."),
     ("dns", ("--dns",), "ADDRESS", "A name server."),
+    ("dns_options", ("--dns-opt", "--dns-option"), "NAME[:N]", "An option of the resolver, such as ndots:1."),
     ("labels", ("-l", "--label"), "NAME=VALUE", "Label the container."),
 )
 _FLAGS = (
@@ -100,8 +101,8 @@ _REFUSED_VALUES = {
                 ("--network-alias",),
                 ("--dns-search",),
             ),
-            *(("--dns-option",), ("--oom-score-adj",), ("--cidfile",), ("--label-file",), ("--device-cgroup-rule",)),
-            *(("-a", "--attach"), ("--storage-opt",), ("--isolation",), ("--domainname",), ("--mac-address",)),
+            *(("--domainname",), ("--oom-score-adj",), ("--cidfile",), ("--label-file",), ("--device-cgroup-rule",)),
+            *(("-a", "--attach"), ("--storage-opt",), ("--isolation",), ("--mac-address",)),
         ),
         _NOT_REPEATED,
     ),

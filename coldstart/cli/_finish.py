@@ -67,15 +67,17 @@ def finish(
 
 
 def _hint(run: StoredRun) -> str | None:
-    """What may have kept starts from succeeding: on the testbed, that nothing else can be reached from there."""
+    """What may have kept starts from succeeding: that they tried to reach what cannot be reached from the testbed."""
+    from coldstart.model.outside import tried_outside  # noqa: PLC0415  --help need not pay for it
     from coldstart.model.sample import Outcome  # noqa: PLC0415  --help need not pay for it
 
-    failed = sum(sample.outcome in {Outcome.EXITED, Outcome.NEVER_READY} for sample in run.samples)
-    if not failed or run.manifest.experiment.egress or run.manifest.engine.where == "user":
+    failed = [sample for sample in run.samples if sample.outcome in {Outcome.EXITED, Outcome.NEVER_READY}]
+    tried = sum(tried_outside(sample) for sample in failed)
+    if not tried or run.manifest.experiment.egress or run.manifest.engine.where == "user":
         return None
     return (
-        f"{failed} starts failed. Containers on the testbed reach no other network: if what was started needs one, "
-        "measure it with --egress."
+        f"{tried} of {len(failed)} failed starts tried to reach another network. Containers on the testbed reach none: "
+        "if what was started needs one, measure it with --egress."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,8 @@ _WORKLOAD, _VARIANT = "hello", "alpine"
 def command(svg: Path | None, as_json: bool, **said: Any) -> None:
     """Start one container once and draw where its time went: engine, shim, OCI runtime, hook, entrypoint, layers.
 
-    Nothing is stored; `coldstart run` measures. With the kernel's trace (root) every bar has two observed ends.
+    Nothing is stored, and a busy machine is only warned of: `coldstart run` measures. With the kernel's trace (root)
+    every bar has two observed ends.
     """
     from coldstart.cli._extras import can_report  # noqa: PLC0415  --help need not pay for it
     from coldstart.cli._view import open_view  # noqa: PLC0415
@@ -129,7 +131,10 @@ def _start_once(experiment: Experiment, said: dict[str, Any], say: Callable[[str
         ) as prepared,
     ):
         trial = block_of(prepared.experiment, prepared.cells, 0, 0)
-        *_, sample = measure(prepared.bench("trace"), [trial])
+        bench = replace(
+            prepared.bench("trace"), on_busy=lambda why: say(f"{why}. Something else may be in these times.")
+        )
+        *_, sample = measure(bench, [trial])
         for warning in sample.warnings:
             say(f"the engine warns: {warning}")
     if sample.outcome is not Outcome.OK:

@@ -123,6 +123,7 @@ def _surroundings(options: ContainerOptions) -> dict[str, object]:
         "SecurityOpt": list(options.security_opt),
         "ExtraHosts": list(options.add_hosts),
         "Dns": list(options.dns),
+        "DnsOptions": list(options.dns_options),
     }
     return {name: value for name, value in asked.items() if value}
 

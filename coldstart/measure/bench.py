@@ -109,6 +109,8 @@ class Bench:
     ``timeout_ns`` is what a container's create may take, and what its start and its readiness may take together.
     ``way_out`` opens other networks to the containers, for the whole run. ``registry_lost`` says what is wrong with the
     registry that the engine pulls from, with the remedy, or ``None``; it takes seconds at most and never raises.
+    ``on_busy`` is told why the machine is not quiet, and the start is made all the same: for a start that nothing is
+    claimed of.
     """
 
     run_id: str
@@ -122,6 +124,7 @@ class Bench:
     source_profile: str = "engine"
     way_out: Callable[[], AbstractContextManager[object]] = nullcontext
     registry_lost: Callable[[], str | None] = lambda: None
+    on_busy: Callable[[str], None] | None = None
 
     def subject(self, cell: Cell) -> Subject:
         """The cell's image and probe."""

@@ -143,7 +143,10 @@ class _TrialRun:
         self._quiet_wait_ns = wait.waited_ns
         if not wait.quiet:
             busy = f": {wait.disturbance}" if wait.disturbance else ""
-            raise TrialFailure(Outcome.NOT_QUIET, f"no quiet window within {wait.waited_ns / 1e9:.0f} s{busy}")
+            why = f"no quiet window within {wait.waited_ns / 1e9:.0f} s{busy}"
+            if self._bench.on_busy is None:
+                raise TrialFailure(Outcome.NOT_QUIET, why)
+            self._bench.on_busy(why)
         self._confirm()
         self._check_host_port()
 

@@ -9,6 +9,12 @@ import msgspec
 from coldstart.model.host import HostFacts
 from coldstart.model.run import RuntimeFacts
 
+# Docker's overlay2 wants an upper folder with whiteouts and extended attributes (moby, daemon/graphdriver/overlay2).
+WITHOUT_OVERLAYS = frozenset(
+    {"overlay", "aufs", "ecryptfs", "vfat", "exfat", "ntfs3", "9p", "nfs", "nfs4", "cifs", "smb3", "fuseblk", "fuse"}
+)
+"""Filesystems that cannot be the upper one of an overlay."""
+
 
 class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     """CPUs whose frequency is set together; ``None`` is what the kernel does not tell.

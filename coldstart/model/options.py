@@ -39,13 +39,18 @@ class ContainerOptions(msgspec.Struct, frozen=True, kw_only=True):
     ulimits: tuple[str, ...] = ()
     add_hosts: tuple[str, ...] = ()
     dns: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
 
     def plus(self, more: Self) -> Self:
-        """These, and what ``more`` lists besides: environment, volumes and devices; ours come first, so its win."""
+        """These, and what ``more`` lists besides: environment, volumes, devices and options of the resolver.
+
+        Ours come first, so its win.
+        """
         return msgspec.structs.replace(
             self,
             env=self.env + more.env,
             volumes=self.volumes + more.volumes,
             devices=self.devices + more.devices,
+            dns_options=self.dns_options + more.dns_options,
         )

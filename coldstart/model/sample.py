@@ -130,7 +130,8 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     PSI totals are microseconds of *some* stall (Documentation/accounting/psi.rst); disk figures are those of the device
     under the engine's data; ``temperature_c`` is the hottest sensor after the trial. ``throttled`` says whether the
-    CPUs were slowed down by heat or by a weak supply, ``undervoltage`` whether by the latter.
+    CPUs were slowed down by heat or by a weak supply, ``undervoltage`` whether by the latter. ``refused_packets`` are
+    those to networks that containers on the testbed do not reach.
     """
 
     cpu_psi_us: int | None = None
@@ -143,6 +144,7 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     frequency_mhz: float | None = None
     throttled: bool | None = None
     undervoltage: bool | None = None
+    refused_packets: int | None = None
 
 
 class SentinelReading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -21,6 +21,7 @@ Named = Callable[[str], str]
 _OUR_LABELS = "coldstart."
 _CAPABILITY = re.compile(r"[A-Za-z_]+")
 _HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252})")
+_DNS_OPTION = re.compile(r"[a-z0-9-]+(:\d+)?", re.ASCII)
 _ULIMIT = re.compile(r"[a-z]+=-?\d{1,19}(:-?\d{1,19})?", re.ASCII)
 _SECCOMP_BUILT_IN = {"unconfined", "builtin"}
 _MOUNT_KEYS = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly"}
@@ -52,6 +53,7 @@ class WrittenOptions(msgspec.Struct, frozen=True, kw_only=True):
     ulimits: tuple[str, ...] = ()
     add_hosts: tuple[str, ...] = ()
     dns: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
 
 
@@ -91,6 +93,7 @@ def read_options(
         ulimits=_each(_ULIMIT, written.ulimits, named("ulimits"), "NAME=SOFT[:HARD], such as nofile=1024:4096"),
         add_hosts=tuple(_host(text, named("add_hosts")) for text in written.add_hosts),
         dns=tuple(_address(text, named("dns")) for text in written.dns),
+        dns_options=_each(_DNS_OPTION, written.dns_options, named("dns_options"), "NAME[:NUMBER], such as ndots:1"),
         labels=tuple(_label(text, named("labels")) for text in written.labels),
     )
 

@@ -29,7 +29,7 @@ The format, with ``[options]`` and all but ``name``, ``runs`` and the first four
     command = ["/server", "--fast"]
     user = "1000:1000"          # likewise entrypoint, workdir, hostname, shm_size = "64m", read_only = true, init and
     ulimits = ["nofile=4096"]   # privileged; and lists: mounts, tmpfs, cap_add, cap_drop, security_opt, add_hosts, dns,
-                                # labels
+                                # dns_options, labels
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from coldstart import engines
@@ -23,6 +23,7 @@ from coldstart.errors import (
 )
 from coldstart.images.host import ImageHost
 from coldstart.measure.bench import BlobLog
+from coldstart.model.options import ContainerOptions
 from coldstart.model.run import RegistryFacts
 from coldstart.testbed import executables, lifecycle
 from coldstart.testbed.blobs import AccessLog
@@ -33,6 +34,8 @@ from coldstart.testbed.registry import registry_version
 from coldstart.testbed.surroundings import Surroundings
 from coldstart.trace import tracefs
 
+# musl takes no refusal for an answer, but asks no time at all where a lookup may take none (its res_msend.c).
+_NO_LOOKUPS = ContainerOptions(dns_options=("timeout:0",))
 DEFAULT_DOCKER_HOST = "unix:///var/run/docker.sock"
 Progress = Callable[[str], None]
 _ONE_INSTANCE = "removed the tracing instance of a killed run"
@@ -43,7 +46,8 @@ class Place:
     """An engine and its surroundings.
 
     ``storage`` is the folder whose device the host's facts describe: the engine's data, where that is here.
-    ``image_host`` is ``None`` where images are made up (the fake engine).
+    ``image_host`` is ``None`` where images are made up (the fake engine). ``offline`` is what containers are given
+    while ``egress`` is not open.
     """
 
     engine: Engine
@@ -53,6 +57,7 @@ class Place:
     image_host: ImageHost | None
     blobs: BlobLog | None
     egress: Callable[[], AbstractContextManager[object]] = nullcontext
+    offline: ContainerOptions = field(default_factory=ContainerOptions)
     notes: tuple[str, ...] = ()
 
 
@@ -148,7 +153,10 @@ def place_on(testbed: Testbed, cache: Path, name: str, stack: ExitStack) -> Plac
             )
         )
     )
-    surroundings = Surroundings(testbed.data_root, testbed.registry_storage, scratch=testbed.data_root)
+    networks = () if testbed.registry_netns is None else (testbed.engine_netns, testbed.registry_netns)
+    surroundings = Surroundings(
+        testbed.data_root, testbed.registry_storage, scratch=testbed.data_root, networks=networks
+    )
     return Place(
         engine=engine,
         surroundings=surroundings,
@@ -162,6 +170,7 @@ def place_on(testbed: Testbed, cache: Path, name: str, stack: ExitStack) -> Plac
         image_host=image_host(testbed, cache),
         blobs=AccessLog(testbed.registry_log) if testbed.registry_log is not None else None,
         egress=lambda: egress(testbed),
+        offline=ContainerOptions() if testbed.registry_netns is None else _NO_LOOKUPS,
         notes=(f"engine data on {testbed.storage}",),
     )
 

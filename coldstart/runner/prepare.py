@@ -25,6 +25,7 @@ from coldstart.measure.cold import unprovable
 from coldstart.model.cell import Cell, Tier
 from coldstart.model.experiment import Experiment
 from coldstart.model.image import ZSTD, Image
+from coldstart.model.options import ContainerOptions
 from coldstart.model.run import SCHEMA_VERSION, RegistryFacts, RunManifest
 from coldstart.plan.overrides import with_image
 from coldstart.plan.schedule import cells, check_levels, missing_variants
@@ -86,7 +87,7 @@ class Prepared:
             surroundings=place.surroundings,
             blobs=place.blobs,
             timeout_ns=experiment.timeout_ns,
-            options=experiment.options,
+            options=self._options(),
             source_profile=self.chosen.profile,
             way_out=place.egress if experiment.egress else nullcontext,
         )
@@ -95,6 +96,10 @@ class Prepared:
         """Leave nothing of the sources in the kernel."""
         for source in self.chosen.sources:
             source.close()
+
+    def _options(self) -> ContainerOptions:
+        asked = self.experiment.options
+        return asked if self.experiment.egress or asked.dns or asked.dns_options else asked.plus(self.place.offline)
 
     def _subject(self, image: Image, workloads: dict[str, Workload]) -> Subject:
         ready = self.experiment.ready or workloads[image.workload].ready

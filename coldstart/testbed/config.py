@@ -21,6 +21,8 @@ REGISTRY_ADDRESS = (
     "198.18.0.2:5000"  # RFC 2544's benchmarking range: routed nowhere, so it can hide nothing of the host
 )
 REGISTRY_NETWORK = "198.18.0.0/30"  # the engine's end, the registry's, and what stands before that in its namespace
+RESOLVER = "10.0.2.3"  # slirp4netns(1): its DNS forwarder; it refuses at once while there is no egress
+RESOLVER_NETWORK = "10.0.2.0/24"  # slirp4netns(1): the network it configures
 LOCAL_LINK = "local link"
 
 _ADDRESS = re.compile(r"(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})")

@@ -15,11 +15,10 @@ import msgspec
 
 from coldstart.errors import TestbedError
 from coldstart.testbed import cgroups, mounts, processes, shell
-from coldstart.testbed.config import OWN_PLACES, REGISTRY_NETWORK, Layout
+from coldstart.testbed.config import OWN_PLACES, REGISTRY_NETWORK, RESOLVER, Layout
 from coldstart.testbed.marker import MARKER
 from coldstart.units import NS_PER_S
 
-RESOLVER = "10.0.2.3"  # slirp4netns(1): its DNS forwarder; out of reach, and at once, while there is no egress
 _READY_TIMEOUT_NS = 90 * NS_PER_S  # an SD card's first start takes its time
 _POLL_S = 0.02
 _PING_TIMEOUT_S = 5

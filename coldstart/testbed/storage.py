@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from coldstart.errors import TestbedError
+from coldstart.model.board import WITHOUT_OVERLAYS
 from coldstart.testbed import block
 from coldstart.testbed.config import Layout, Medium
 from coldstart.testbed.processes import TOOL, tag
@@ -29,8 +30,9 @@ class Storage(msgspec.Struct, frozen=True, kw_only=True):
 def prepare(layout: Layout, data_root: Path | None, medium: Medium = Medium.DISK) -> Storage:
     """Make the data-root ready: the folder asked for as it is, else our own with a journal under it.
 
-    Repeated removal and pull on ext4 without a journal slows down from one to the next, so there a loop file takes
-    its place if this machine can mount one; ``description`` says which it became.
+    Repeated removal and pull on ext4 without a journal slows down from one to the next, and a filesystem that cannot be
+    the upper one of an overlay leaves Docker its vfs driver, which copies every layer whole. There a loop file takes
+    the folder's place if this machine can mount one; ``description`` says which it became.
     """
     folder = data_root or layout.data
     folder.mkdir(mode=0o711, exist_ok=True)
@@ -40,7 +42,10 @@ def prepare(layout: Layout, data_root: Path | None, medium: Medium = Medium.DISK
         return Storage(data_root=folder, description="tmpfs")
     filesystem = block.filesystem_of(folder)
     words = f"directory on {filesystem or 'an unknown filesystem'}"
-    if data_root is not None or filesystem is None or filesystem.journal is not False:
+    bears_overlays = filesystem is None or filesystem.kind not in WITHOUT_OVERLAYS
+    if not bears_overlays:
+        words += ", on which Docker falls back to its vfs driver and copies every layer whole"
+    if data_root is not None or filesystem is None or (bears_overlays and filesystem.journal is not False):
         return Storage(data_root=folder, description=words)
     try:
         return _on_loop_file(layout)

@@ -7,12 +7,15 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
+
 from coldstart.errors import TestbedError
 from coldstart.model.image import Image
 from coldstart.model.sample import Conditions, SentinelReading
 from coldstart.testbed import pagecache
 from coldstart.testbed.block import disk_of
 from coldstart.testbed.conditions import conditions, read_meters
+from coldstart.testbed.outside import refused
 from coldstart.testbed.quiet import QuietWait, read_wait_ms, wait_until_quiet
 from coldstart.testbed.registry import blob_path
 from coldstart.testbed.sentinel import read_sentinel
@@ -24,8 +27,18 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class Surroundings:
     """This machine, with the engine's storage and the registry's where they are ours to see."""
 
-    def __init__(self, data_root: Path | None, registry_storage: Path | None, scratch: Path | None = None) -> None:
-        """``scratch`` is a folder on the engine's storage that is ours to write to."""
+    def __init__(
+        self,
+        data_root: Path | None,
+        registry_storage: Path | None,
+        scratch: Path | None = None,
+        networks: Sequence[Path] = (),
+    ) -> None:
+        """``scratch`` is a folder on the engine's storage that is ours to write to.
+
+        ``networks`` are the testbed's network namespaces, whose kernels refuse what goes elsewhere.
+        """
+        self._networks = networks
         self._data_root = data_root
         self._scratch = scratch
         self._registry_storage = registry_storage
@@ -88,4 +101,16 @@ class Surroundings:
     def open_meters(self) -> Callable[[], Conditions]:
         """Read the meters now; the returned call reads them again and gives what happened between."""
         before = read_meters(self._disk)
-        return lambda: conditions(before, read_meters(self._disk))
+        refused_before = self._refused()
+
+        def close() -> Conditions:
+            found = conditions(before, read_meters(self._disk))
+            refused_after = self._refused()
+            if refused_before is None or refused_after is None:
+                return found
+            return msgspec.structs.replace(found, refused_packets=refused_after - refused_before)
+
+        return close
+
+    def _refused(self) -> int | None:
+        return refused(self._networks) if self._networks else None

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,11 +18,12 @@ import pytest
 
 from coldstart.engines import connect
 from coldstart.engines.base import EngineAddress
+from coldstart.engines.netns import inside
 from coldstart.errors import TestbedError, TestbedHeldError
 from coldstart.images.bases import BaseSource, ensure_base
 from coldstart.images.host import engine_client, platform_of
 from coldstart.testbed import lifecycle, processes
-from coldstart.testbed.config import Layout, Testbed, TestbedConfig
+from coldstart.testbed.config import RESOLVER, Layout, Testbed, TestbedConfig
 from coldstart.testbed.hold import hold
 from coldstart.testbed.lifecycle import State
 from tests.engine import host_snapshot
@@ -308,3 +310,18 @@ def test_a_run_is_taken_down_though_ctrl_c_ends_what_reads_its_messages_first(
     os.close(over)
     pipeline.wait()
     assert not ROOT.exists()
+
+
+def test_the_resolvers_address_refuses_at_once_and_more_often_than_the_kernel_would_by_itself(testbed: Testbed) -> None:
+    """Another error would be waited beyond, and the kernel by itself limits such answers to one a second."""
+    begin = time.monotonic()
+    for _ in range(20):
+        with inside(testbed.engine_netns):
+            asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with asking:
+            asking.settimeout(2)
+            asking.connect((RESOLVER, 53))
+            asking.send(b"?")
+            with pytest.raises(ConnectionRefusedError):
+                asking.recv(100)
+    assert time.monotonic() - begin < 2

@@ -173,6 +173,7 @@ def test_what_slows_the_cpus_down(throttling: Throttling, expected: list[tuple[s
         ({"swap_bytes": 1}, [("swap", Level.NOTE)]),
         ({"storage": {"journal": False}}, [("journal", Level.NOTE)]),
         ({"storage": {"journal": None}}, []),
+        ({"storage": {"filesystem": "overlay", "journal": None}}, [("overlays", Level.NOTE)]),
         ({"storage": {"wear_percent": 90}}, [("wear", Level.SPOILS)]),
         ({"storage": {"wear_percent": 80}}, []),
         ({"storage": {"free_bytes": 3_999_999_999}}, [("free space", Level.SPOILS)]),

@@ -154,7 +154,7 @@ def test_options_of_docker_run_reach_the_record_as_they_are_written_there() -> N
     line = (
         "-u 1000:50 --entrypoint /init --workdir /app --hostname box --tmpfs /run:size=1m --shm-size 64m --read-only "
         "--init --privileged --cap-add NET_ADMIN --cap-drop ALL --security-opt seccomp=unconfined --ulimit nofile=9:10 "
-        "--add-host db:10.0.0.5 --dns 10.0.0.1 -l a=b -l c -m 64m --rm -d "
+        "--add-host db:10.0.0.5 --dns 10.0.0.1 --dns-option ndots:1 -l a=b -l c -m 64m --rm -d "
         "--mount type=bind,source=/a,target=/b,readonly --mount type=tmpfs,dst=/t"
     )
     printed = CliRunner().invoke(echo, line.split()).stdout
@@ -176,6 +176,7 @@ def test_options_of_docker_run_reach_the_record_as_they_are_written_there() -> N
         ulimits=("nofile=9:10",),
         add_hosts=("db:10.0.0.5",),
         dns=("10.0.0.1",),
+        dns_options=("ndots:1",),
         labels=("a=b", "c="),
     )
     assert printed == f"(None, {expected!r})\n"

@@ -64,6 +64,7 @@ def test_every_option_reaches_docker_under_its_own_name() -> None:
         ulimits=("nofile=1024:2048", "core=-1"),
         add_hosts=("db:10.0.0.5",),
         dns=("10.0.0.1",),
+        dns_options=("ndots:1",),
         labels=("a=b=c", "d="),
     )
     body = create_body(ContainerSpec(image=make_image(), runtime="runc", network=Network.HOST, options=options))
@@ -104,6 +105,7 @@ def test_every_option_reaches_docker_under_its_own_name() -> None:
         "SecurityOpt": ["no-new-privileges"],
         "ExtraHosts": ["db:10.0.0.5"],
         "Dns": ["10.0.0.1"],
+        "DnsOptions": ["ndots:1"],
     }
 
 

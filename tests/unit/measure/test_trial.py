@@ -511,3 +511,11 @@ class Lax(FakeEngine):
 def test_what_the_engine_warned_of_is_kept_with_the_sample(bed: Bed, variant: str) -> None:
     bed.engine = Lax(delays=QUICK)
     assert run(bed, bed.cell(variant=variant)).warnings == ("Limitation discarded.",)
+
+
+def test_a_start_that_nothing_is_claimed_of_is_made_on_a_busy_machine_too(bed: Bed) -> None:
+    bed.machine.waits.append(Wait(quiet=False, waited_ns=10_000_000_000, disturbance="the CPU was 90% busy"))
+    told: list[str] = []
+    cell = bed.cell()
+    sample = Stage(bed.bench(on_busy=told.append)).run(make_trial(cell=cell))
+    assert (sample.outcome, told) == (Outcome.OK, ["no quiet window within 10 s: the CPU was 90% busy"])

@@ -7,11 +7,12 @@ from coldstart.model.options import ContainerOptions
 
 def test_what_is_added_comes_last_and_takes_nothing_away() -> None:
     own = ContainerOptions(env=("A=1",), volumes=("/a:/b",), devices=("/dev/x",), cpus=0.5, command=("serve",))
-    more = ContainerOptions(env=("B=2",), volumes=("/c:/d",), devices=("/dev/y",))
+    more = ContainerOptions(env=("B=2",), volumes=("/c:/d",), devices=("/dev/y",), dns_options=("timeout:0",))
     assert own.plus(more) == ContainerOptions(
         env=("A=1", "B=2"),
         volumes=("/a:/b", "/c:/d"),
         devices=("/dev/x", "/dev/y"),
+        dns_options=("timeout:0",),
         cpus=0.5,
         command=("serve",),
     )

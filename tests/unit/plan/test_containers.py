@@ -38,6 +38,7 @@ def test_nothing_written_is_no_option() -> None:
         ({"add_hosts": ("db",)}, "HERE.add_hosts: 'db' is not NAME:ADDRESS"),
         ({"add_hosts": ("db:there",)}, "HERE.add_hosts: 'db:there' is not NAME:ADDRESS"),
         ({"dns": ("dns.example",)}, "HERE.dns: 'dns.example' is not an IP address"),
+        ({"dns_options": ("a b",)}, "HERE.dns_options: 'a b' is not NAME[:NUMBER]"),
         ({"labels": ("=x",)}, "HERE.labels: '=x' has no name"),
         ({"labels": ("coldstart.container=x",)}, "HERE.labels: 'coldstart.container=x': labels that begin with"),
         ({"mounts": ("type=volume,source=x,target=/x",)}, "only binds of absolute paths and tmpfs"),

@@ -68,6 +68,7 @@ mounts = ["type=bind,src=/c,dst=/d"]
 ulimits = ["nofile=9"]
 add_hosts = ["db:10.0.0.5"]
 dns = ["10.0.0.1"]
+dns_options = ["ndots:1"]
 labels = ["a=b"]
 """
 
@@ -141,6 +142,7 @@ def test_every_key_is_understood() -> None:
             ulimits=("nofile=9",),
             add_hosts=("db:10.0.0.5",),
             dns=("10.0.0.1",),
+            dns_options=("ndots:1",),
             labels=("a=b",),
         ),
     )

@@ -17,6 +17,7 @@ from coldstart.errors import InvalidEnvironmentError, UnknownNameError, UsageErr
 from coldstart.model.cell import Network, Tier
 from coldstart.model.experiment import Experiment
 from coldstart.model.image import Image
+from coldstart.model.options import ContainerOptions
 from coldstart.model.probe import ProbeSpec
 from coldstart.model.run import RegistryFacts, RunManifest, RuntimeFacts
 from coldstart.model.sample import Source
@@ -479,3 +480,24 @@ def test_an_image_of_another_cpu_is_known_to_be_emulated(monkeypatch: pytest.Mon
 def test_an_image_of_this_cpu_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     one = ad_hoc_prepared(make_image(), FakeEngine(), monkeypatch)
     assert [subject.emulator for subject in one.bench("r").subjects.values()] == [None]
+
+
+# --- the resolver ---
+
+
+@pytest.mark.parametrize(
+    ("fields", "options"),
+    [
+        ({}, ("timeout:0",)),
+        ({"egress": True}, ()),
+        ({"options": ContainerOptions(dns=("10.0.0.1",))}, ()),
+        ({"options": ContainerOptions(dns_options=("ndots:1",))}, ("ndots:1",)),
+    ],
+)
+def test_without_a_way_out_containers_are_given_no_time_for_lookups_unless_they_say_how(
+    fields: dict[str, Any], options: tuple[str, ...]
+) -> None:
+    place = make_place(offline=ContainerOptions(dns_options=("timeout:0",)))
+    one = prepared(make_fake_experiment(**fields), place)
+    assert one.bench("r").options.dns_options == options
+    assert one.experiment.options.dns_options == fields.get("options", ContainerOptions()).dns_options

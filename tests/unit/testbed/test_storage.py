@@ -61,6 +61,26 @@ def test_our_own_folder_is_used_unless_it_surely_has_no_journal(
     assert prepare(layout, None) == Storage(data_root=layout.data, description=words)
 
 
+@pytest.mark.parametrize("kind", ["overlay", "vfat", "9p", "nfs4"])
+def test_where_no_overlay_can_be_a_loop_file_takes_its_place(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """As under a read-only Raspberry Pi OS: Docker would fall back to vfs."""
+    on(monkeypatch, kind)
+    Tools(monkeypatch)
+    assert prepare(layout, None).description == "journaled ext4 loop file"
+
+
+def test_where_no_overlay_can_be_and_no_loop_file_the_description_says_what_that_costs(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    on(monkeypatch, "overlay")
+    Tools(monkeypatch, "losetup")
+    cost = "directory on overlay, on which Docker falls back to its vfs driver and copies every layer whole"
+    assert prepare(layout, None).description.startswith(f"{cost}; no loop file, because")
+    assert prepare(layout, tmp_path / "asked").description == cost
+
+
 @pytest.mark.usefixtures("tools")
 def test_a_folder_that_was_asked_for_is_used_as_it_is(layout: Layout, tmp_path: Path) -> None:
     words = "directory on ext4 without a journal"

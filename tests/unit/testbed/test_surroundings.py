@@ -179,3 +179,11 @@ def test_meters_are_those_of_the_disk_under_the_engines_data(tmp_path: Path, dev
 def test_meters_are_of_no_disk_where_the_engines_data_are_elsewhere(devices: list[str | None]) -> None:
     Surroundings(None, None).open_meters()()
     assert devices == [None, None]
+
+
+def test_what_the_networks_refused_meanwhile_is_a_condition(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    counts = iter([5, 7, None, 9])
+    monkeypatch.setattr(module, "refused", lambda networks: next(counts) if list(networks) == [tmp_path] else 0)
+    beside = Surroundings(None, None, networks=(tmp_path,))
+    assert [beside.open_meters()().refused_packets for _ in range(2)] == [2, None]
+    assert Surroundings(None, None).open_meters()().refused_packets is None
