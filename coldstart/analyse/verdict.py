@@ -90,7 +90,7 @@ def conclude(
     effects = phase_effects(frame, pairs)
     counters = check_counters(images_of(manifest), tuple(limits))
     contamination = examine(frame)
-    repeats = compare_repeats(side_of(frame, Side.BASELINE), side_of(frame, Side.CANDIDATE), pairs)
+    repeats = compare_repeats(side_of(frame, Side.BASELINE), side_of(frame, Side.CANDIDATE), judged)
     outcome, reasons = end(decisions, counters, contamination, rule, repeats)
     if never_cold:
         has_to_be_judged = manifest.comparison.every_pair or not judged

@@ -2,11 +2,12 @@
 // do so on CLOCK_MONOTONIC. By the name it is called:
 //
 //	inject           a server on port 8080: waits before it listens, and before it answers its first caller
+//	inject check     a command: ends with 0 if such a server answers in the same container
 //	inject-RUNTIME   an OCI runtime: waits before "create" and before "start", then becomes the real one
 //	unpigz           a decompressor: runs the real one, then waits before it lets its output end
 //
 // As a server it is told by INJECT_APP_START_NS, INJECT_RESPOND_NS and INJECT_SETTLE_NS, and stamps into the file
-// INJECT_STAMPS names. Otherwise inject.conf beside the executable tells, a line each: "stamps FILE", "real NAME PATH",
+// INJECT_STAMPS names; once it listens it writes the line INJECT_SAYS, if there is one. Otherwise inject.conf beside the executable tells, a line each: "stamps FILE", "real NAME PATH",
 // "delay PHASE NS", "settle NS".
 //
 // Told of no delay, it still waits for as long as settling takes, and with a delay that much longer: what follows a
@@ -48,6 +49,8 @@ type stamp struct {
 func main() {
 	var err error
 	switch name := filepath.Base(os.Args[0]); {
+	case name == "inject" && len(os.Args) > 1 && os.Args[1] == "check":
+		err = check()
 	case name == "inject":
 		err = serve()
 	case strings.HasPrefix(name, "inject-"):
@@ -75,6 +78,9 @@ func serve() error {
 	if err := syscall.Listen(listener, backlog); err != nil {
 		return err
 	}
+	if line := os.Getenv("INJECT_SAYS"); line != "" {
+		os.Stdout.WriteString(line + "\n")
+	}
 	write(waited, stamps) // only now: writing takes time, too
 	respondNs := number(os.Getenv("INJECT_RESPOND_NS"))
 	for {
@@ -88,6 +94,25 @@ func serve() error {
 		answer(caller)
 		write(waited, stamps)
 	}
+}
+
+// check asks the server once, over the container's own loopback interface.
+func check() error {
+	connection, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	if err := syscall.Connect(connection, &syscall.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		return err
+	}
+	if _, err := syscall.Write(connection, []byte("GET / HTTP/1.1\r\n\r\n")); err != nil {
+		return err
+	}
+	if read, err := syscall.Read(connection, make([]byte, 64)); err != nil || read == 0 {
+		return syscall.ECONNRESET
+	}
+	os.Exit(0)
+	return nil
 }
 
 func answer(caller int) {
