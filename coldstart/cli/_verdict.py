@@ -92,7 +92,7 @@ def conclude_stored(
     from coldstart.analyse.verdict import conclude  # noqa: PLC0415
     from coldstart.cli._contenders import rule_of  # noqa: PLC0415
     from coldstart.model.rule import check_questions  # noqa: PLC0415
-    from coldstart.report.calibration import load_calibration, summary  # noqa: PLC0415
+    from coldstart.report.calibration import error_rates, load_calibration  # noqa: PLC0415
     from coldstart.store.frames import tidy  # noqa: PLC0415
 
     run = opened(name, said["results"])
@@ -106,8 +106,8 @@ def conclude_stored(
     if said["slowdowns"]:
         check_questions(rule, comparison.pairs)
     verdict = conclude(run.manifest, tidy(_with_samples(run)), limits, rule)
-    calibration = load_calibration(said["results"], host_class(run.manifest.host))
-    _show(verdict, None if calibration is None else summary(calibration), said)
+    calibration = load_calibration(said["results"], host_class(run.manifest.host), verdict.rule)
+    _show(verdict, error_rates(calibration, verdict.rule, comparison.pairs), said)
     return verdict
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from coldstart.cli._contenders import rule_of
 from coldstart.cli._extras import can_report
 from coldstart.cli._options import (
     PassThrough,
@@ -22,13 +23,14 @@ from coldstart.cli._options import (
 )
 from coldstart.cli._overrides import parse_overrides
 from coldstart.cli._stored import opened
-from coldstart.errors import EXIT_INTERRUPTED, MissingExtraError, NothingMeasuredError
+from coldstart.errors import EXIT_INTERRUPTED, MissingExtraError, NothingMeasuredError, UsageError
 from coldstart.units import parse_duration_ns
 
 if TYPE_CHECKING:
     from coldstart.analyse.calibration import Bank, Calibration
     from coldstart.cli._view import View
     from coldstart.model.experiment import Experiment
+    from coldstart.model.rule import Rule
     from coldstart.runner.contest import Contest
     from coldstart.store.reader import StoredRun
     from coldstart.store.writer import RunWriter
@@ -40,6 +42,8 @@ NAME = "calibrate"
 @click.option(
     "--pairs", type=click.IntRange(0, 100_000), default=100, show_default=True, help="Pairs to add of each cell."
 )
+@click.option("--max-slowdown", metavar="PERCENT", help="What the gate tolerates whose errors are told.  [default: 5%]")
+@click.option("--alpha", type=float, metavar="SHARE", help="The false alarms that it accepts.  [default: 0.01]")
 @click.option("--image", metavar="REF", help="Calibrate on this image, with --ready, instead of the catalogue's.")
 @click.option("--ready", metavar="PROBE", help="When --image is ready, as in coldstart run.")
 @factor_options
@@ -55,14 +59,18 @@ def command(**said: Any) -> None:
     """Compare a start with itself, many times, and tell how often the gate would have been wrong.
 
     Pairs are banked: every call adds to those measured before on machines of this class, and an interrupted one keeps
-    what it has. --pairs 0 only looks at the bank. What is found is kept under --results, and shown by gates there.
+    what it has. --pairs 0 only looks at the bank, by any --max-slowdown and --alpha. What is found is kept under
+    --results, and shown by gates there that judge by the same rule.
     """
     if not can_report():
         raise MissingExtraError("a calibration", "report")
+    rule = rule_of(() if said["max_slowdown"] is None else (said["max_slowdown"],), said["alpha"])
+    if rule.cells or rule.metrics:
+        raise UsageError(f"--max-slowdown {said['max_slowdown']!r}: a calibration is of one percentage, such as 5%.")
     interrupted = False
     if said["pairs"]:
         interrupted = _measure(said)
-    calibration = _calibrated(said["results"])
+    calibration = _calibrated(said["results"], rule)
     _store(calibration, said["results"])
     if said["as_json"]:
         import msgspec  # noqa: PLC0415  --help need not pay for it
@@ -131,10 +139,9 @@ def _pairs(contest: Contest, writer: RunWriter, pairs: int, view: View, deadline
     return False
 
 
-def _calibrated(results: Path) -> Calibration:
+def _calibrated(results: Path, rule: Rule) -> Calibration:
     from coldstart import __version__  # noqa: PLC0415  --help need not pay for it
     from coldstart.analyse.calibration import calibrate, host_class  # noqa: PLC0415
-    from coldstart.model.rule import Rule  # noqa: PLC0415
     from coldstart.model.run import SCHEMA_VERSION  # noqa: PLC0415
 
     runs = _bank(results)
@@ -144,7 +151,7 @@ def _calibrated(results: Path) -> Calibration:
     alike = [run for run in runs if host_class(run.manifest.host) == here]
     return calibrate(
         _banks(alike),
-        Rule(),
+        rule,
         host_class=here,
         version=__version__,
         runs=tuple(run.manifest.run_id for run in alike),
@@ -174,7 +181,7 @@ def _store(calibration: Calibration, results: Path) -> None:
     from coldstart.report.calibration import calibration_path  # noqa: PLC0415
     from coldstart.store.files import make_folder, storing, write_inside  # noqa: PLC0415
 
-    path = calibration_path(results, calibration.host_class)
+    path = calibration_path(results, calibration.host_class, calibration.rule)
     with storing(path, "Choose another place with --results."):
         make_folder(results)
         write_inside(

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from coldstart.analyse.calibration import Calibration, CellCalibration, PowerPoint, Rates
 from coldstart.errors import InputFileError
+from coldstart.model.cell import CellPair
+from coldstart.model.rule import Rule
 from coldstart.opening import read_regular
 from coldstart.report.document import Block, Paragraph, Section, Table
+from coldstart.report.labels import rule_text
 
 FOLDER = "calibration"
 
 
-def calibration_path(results: Path, host_class: str) -> Path:
-    """The file of a host class, in the folder that holds its runs."""
-    return results / FOLDER / f"{host_class}.json"
+def calibration_path(results: Path, host_class: str, rule: Rule | None = None) -> Path:
+    """The file of a host class and a rule (a gate's default one), in the folder that holds its runs."""
+    plain, asked = Rule(), rule or Rule()
+    is_plain = (asked.max_slowdown, asked.alpha) == (plain.max_slowdown, plain.alpha)
+    own = "" if is_plain else f"-{asked.max_slowdown:g}-{asked.alpha:g}"
+    return results / FOLDER / f"{host_class}{own}.json"
 
 
-def load_calibration(results: Path, host_class: str) -> Calibration | None:
-    """What is stored of a host class; ``None`` if nothing is.
+def load_calibration(results: Path, host_class: str, rule: Rule | None = None) -> Calibration | None:
+    """What is stored of a host class by a rule (a gate's default one); ``None`` if nothing is.
 
     Raises:
         InputFileError: the file is damaged.
     """
-    path = calibration_path(results, host_class)
+    path = calibration_path(results, host_class, rule)
     try:
         return msgspec.json.decode(read_regular(path), type=Calibration)
     except (FileNotFoundError, NotADirectoryError):
@@ -42,6 +49,39 @@ def summary(calibration: Calibration) -> str:
         f"against itself called a regression (at most {rates.upper:.1%}, 95 %), and {rates.inconclusive} ended "
         "inconclusive (coldstart calibrate)."
     )
+
+
+def error_rates(calibration: Calibration | None, rule: Rule, pairs: Sequence[CellPair]) -> str:
+    """How often a gate of these pairs by this rule is wrong on this machine, or that it was not measured.
+
+    Rates are those of a rule, an engine and a runtime: those of others are not quoted in their place.
+    """
+    treatments = {(cell.engine, cell.runtime) for pair in pairs for cell in (pair.baseline, pair.candidate)}
+    if calibration is not None and calibration.rule == rule and all(_has(calibration, one) for one in treatments):
+        return summary(calibration)
+    names = ", ".join(sorted("/".join(one) for one in treatments))
+    unknown = (
+        f"How often a gate by this rule ({rule_text(rule)}) is wrong with {names} was not measured on this class of "
+        "machine"
+    )
+    if rule.cells or rule.metrics:
+        return f"{unknown}; what is tolerated of some cells or phases only is not calibrated."
+    return f"{unknown}. Measure it with: {_command(rule, {runtime for _, runtime in treatments})}"
+
+
+def _has(calibration: Calibration, treatment: tuple[str, str]) -> bool:
+    return any(cell.cell.startswith(f"{'/'.join(treatment)}/") and cell.as_shipped.gates for cell in calibration.cells)
+
+
+def _command(rule: Rule, runtimes: set[str]) -> str:
+    plain, parts = Rule(), ["coldstart calibrate"]
+    if runtimes != {"runc"}:
+        parts.append(f"--runtime {','.join(sorted(runtimes))}")
+    if rule.max_slowdown != plain.max_slowdown:
+        parts.append(f"--max-slowdown {100 * rule.max_slowdown:.10g}%")
+    if rule.alpha != plain.alpha:
+        parts.append(f"--alpha {rule.alpha:g}")
+    return " ".join(parts)
 
 
 def calibration_section(calibration: Calibration) -> Section:

@@ -10,9 +10,8 @@ from coldstart.analyse.estimate import Estimate
 from coldstart.analyse.gate import Call, Decision
 from coldstart.analyse.verdict import Outcome, Verdict
 from coldstart.model.cell import Side
-from coldstart.model.rule import Rule
 from coldstart.report.document import Block, Mark, Notice, Paragraph, Section, Table, Tone
-from coldstart.report.labels import PHASE_NAMES, ratio_text
+from coldstart.report.labels import PHASE_NAMES, ratio_text, rule_text
 from coldstart.units import format_ns
 
 _TONES: dict[str, Tone] = {
@@ -47,8 +46,7 @@ def verdict_section(verdict: Verdict, false_alarms: str | None = None) -> Sectio
         blocks.append(effects_table(verdict.effects))
     blocks.append(Paragraph(f"{_counts(verdict)} {_method(verdict)}"))
     if verdict.paired:
-        unknown = "How often this gate is wrong on this machine: coldstart calibrate tells."
-        blocks.append(Paragraph(false_alarms or unknown))
+        blocks.append(Paragraph(false_alarms or "How often this gate is wrong on this machine is not known here."))
     return Section(
         anchor="gate",
         title=f"Cold-start gate{'' if verdict.paired else ', unpaired'}: {verdict.outcome}",
@@ -95,13 +93,6 @@ def _method(verdict: Verdict) -> str:
         f"of a whole gate stay below {rule.alpha:g}. Intervals of the first table are at "
         f"{1 - 2 * rule.alpha_at_look:.1%}, of phases at 95 %."
     )
-
-
-def rule_text(rule: Rule) -> str:
-    """What a rule tolerates, and the false alarms that it accepts, in a few words."""
-    own = {**rule.cells, **rule.metrics}
-    tolerated = ", ".join([f"{rule.max_slowdown:+.1%}", *(f"{what} {allowed:+.1%}" for what, allowed in own.items())])
-    return f"tolerated {tolerated}; false alarms {rule.alpha:g}"
 
 
 def decisions_table(verdict: Verdict) -> Table:

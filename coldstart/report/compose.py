@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from coldstart import __version__
-from coldstart.report.calibration import calibration_section, summary
+from coldstart.report.calibration import calibration_section, error_rates
 from coldstart.report.comparison import verdict_section
 from coldstart.report.conditions import condition_sections
 from coldstart.report.content import Content
@@ -105,9 +105,11 @@ def _part(content: Content, pictures: tuple[Picture, ...], starts: tuple[Picture
 
 
 def _gate(content: Content) -> tuple[Section, ...]:
-    if content.verdict is None:
+    comparison = content.manifest.comparison
+    if content.verdict is None or comparison is None:
         return ()
-    return (verdict_section(content.verdict, None if content.calibration is None else summary(content.calibration)),)
+    rates = error_rates(content.calibration, content.verdict.rule, comparison.pairs)
+    return (verdict_section(content.verdict, rates),)
 
 
 def _waterfalls(starts: tuple[Picture, ...], cells: int) -> tuple[Section, ...]:

@@ -62,6 +62,8 @@ def _side_by_side(runs: Sequence[StoredRun], contents: Sequence[Content]) -> lis
 def _analysed(run: StoredRun, profile: str | None) -> Content:
     # Where the folder lies is no fact of the run: a copy of it has the same report.
     repaired = run.repaired.removeprefix(f"{run.path}/") if run.repaired else None
-    calibration = load_calibration(run.path.parent, host_class(run.manifest.host))
+    comparison = run.manifest.comparison
+    rule = None if comparison is None else comparison.rule
+    calibration = load_calibration(run.path.parent, host_class(run.manifest.host), rule)
     selftest = load_selftest(run.path.parent, run.manifest.host)
     return analyse(run.manifest, tidy(run, profile), repaired, run.samples, calibration, selftest)

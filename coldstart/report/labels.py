@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from coldstart.analyse.estimate import Estimate
 from coldstart.model.cell import Cell
+from coldstart.model.rule import Rule
 from coldstart.units import format_bytes, format_ns
 
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -106,3 +107,10 @@ def count_text(counts: Iterable[int]) -> str:
     if not counts:
         return "0"
     return str(counts[0]) if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
+
+
+def rule_text(rule: Rule) -> str:
+    """What a rule tolerates, and the false alarms that it accepts, in a few words."""
+    own = {**rule.cells, **rule.metrics}
+    tolerated = ", ".join([f"{rule.max_slowdown:+.1%}", *(f"{what} {allowed:+.1%}" for what, allowed in own.items())])
+    return f"tolerated {tolerated}; false alarms {rule.alpha:g}"

@@ -139,6 +139,25 @@ def test_what_was_found_is_kept_for_this_kind_of_machine(calibrate: Calibrate) -
     assert json.loads(path.read_text()) == found
 
 
+def test_another_rule_is_calibrated_on_the_same_bank_and_kept_apart(calibrate: Calibrate) -> None:
+    plain = calibrate.found("--pairs", "1", *FAKE)
+    strict = calibrate.found("--pairs", "0", "--max-slowdown", "1%", "--alpha", "0.2")
+    assert (strict["rule"]["max_slowdown"], strict["rule"]["alpha"]) == (0.01, 0.2)
+    assert strict["runs"] == plain["runs"]
+    names = {path.name for path in (calibrate.results / "calibration").iterdir()}
+    assert names == {f"{plain['host_class']}.json", f"{plain['host_class']}-0.01-0.2.json"}
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--max-slowdown", "warm=5%"), ("--max-slowdown", "x"), ("--alpha", "1")]
+)
+def test_a_rule_that_is_none_is_refused_before_anything_is_measured(
+    calibrate: Calibrate, option: str, value: str
+) -> None:
+    done = calibrate("--pairs", "1", *FAKE, option, value)
+    assert (done.code, len(done.messages), calibrate.results.exists()) == (2, 1, False)
+
+
 def test_the_tables_say_how_much_is_known(calibrate: Calibrate) -> None:
     out = calibrate("--pairs", "1", *FAKE).out
     assert "0 of 0 gates of a start against itself called a regression" in out

@@ -172,7 +172,7 @@ def test_the_section_counts_what_failed_and_says_how_often_the_gate_is_wrong() -
     assert "11 blocks, one of each side next to one another: 21 in all, 1 failed, 0 repeated" in text
     assert "Source engine. Paired signed-rank tests after 10, 20, 40, 80, 160 pairs, one-sided at 0.002 each" in text
     assert "a whole gate stay below 0.01. Intervals of the first table are at 99.6%, of phases at 95 %" in text
-    assert "coldstart calibrate tells" in text
+    assert "is not known here" in text
     assert "rarely" in render_section(verdict_section(found, "rarely"))
 
 
@@ -253,7 +253,7 @@ def test_the_verdict_in_a_report_tells_the_error_rates_where_they_are_known() ->
         for content in (known, unknown)
     ]
     assert "On this class of machine (here)" in texts[0]
-    assert "coldstart calibrate tells" in texts[1]
+    assert "Measure it with: coldstart calibrate" in texts[1]
 
 
 @pytest.mark.parametrize("comparison", [None, Comparison(candidate=make_experiment(), pairs=(PAIR,))])
