@@ -268,6 +268,8 @@ def _obstacle(place: Place, tier: Tier, images: dict[ImageKey, Image]) -> str | 
     why = unprovable(tier, place.engine)
     if why is None and tier is Tier.ABSENT and not all(image.can_be_pulled for image in images.values()):
         return "its images were built on this engine and are in no registry to pull them from"
+    if why is None and tier is Tier.CACHED and (reason := place.surroundings.eviction_obstacle()) is not None:
+        return f"pages of its layers cannot be put out of memory on the engine's storage: {reason}"
     if why is None and tier is Tier.ABSENT:
         kept = (place.engine.kept_layers(image) for image in images.values())
         return next((f"{reason}, and coldstart removes only what it pulled" for reason in kept if reason), None)

@@ -11,6 +11,13 @@ from coldstart.testbed import mounts
 from coldstart.testbed.sysfs import read_text
 
 _JOURNALED = {"xfs", "jfs", "reiserfs", "nilfs2"}  # always; ext3 and ext4 are looked up, others have their own ways
+_KEPT_ELSEWHERE = {
+    "zfs": "ZFS keeps what it read in a cache of its own (ARC)",
+    "tmpfs": "a tmpfs is memory itself",
+    "ramfs": "a ramfs is memory itself",
+    "9p": "9p leaves it in the cache of the machine that holds the files",
+    "virtiofs": "virtiofs leaves it in the cache of the machine that holds the files",
+}
 _MAX_DEPTH = 8  # loop on a loop, mapper on a mapper: nobody stacks more
 
 
@@ -71,6 +78,28 @@ def disk_of(path: Path, roots: SystemRoots = HERE) -> str | None:
             device = slaves[0]
         else:
             return device
+    return None
+
+
+def kept_in_memory(path: Path, roots: SystemRoots = HERE) -> str | None:
+    """Why a file's pages stay in some memory though the page cache lets go of them; ``None`` where nothing shows that.
+
+    Whoever reads the file next does not read a disk then. A loop device without direct I/O reads through the page cache
+    of the file under it, and some filesystems have caches of their own.
+    """
+    filesystem = filesystem_of(path, roots)
+    for _ in range(_MAX_DEPTH):
+        if filesystem is None:
+            return None
+        if filesystem.kind in _KEPT_ELSEWHERE:
+            return _KEPT_ELSEWHERE[filesystem.kind]
+        loop = roots.sys / "class" / "block" / (filesystem.device or "none") / "loop"
+        backing = read_text(loop / "backing_file")
+        if not backing:
+            return None
+        if read_text(loop / "dio") == "0":
+            return "the loop device under it does not do direct I/O, so the file it is on keeps the pages in memory"
+        filesystem = filesystem_of(Path(backing.removesuffix(" (deleted)")), roots)
     return None
 
 

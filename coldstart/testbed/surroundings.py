@@ -13,7 +13,7 @@ from coldstart.errors import TestbedError
 from coldstart.model.image import Image
 from coldstart.model.sample import Conditions, SentinelReading
 from coldstart.testbed import pagecache
-from coldstart.testbed.block import disk_of
+from coldstart.testbed.block import disk_of, kept_in_memory
 from coldstart.testbed.conditions import conditions, read_meters
 from coldstart.testbed.outside import refused
 from coldstart.testbed.quiet import QuietWait, read_wait_ms, wait_until_quiet
@@ -85,6 +85,10 @@ class Surroundings:
     def wait_until_quiet(self) -> QuietWait:
         """Block until neither the CPU nor the engine's disk is in use, or give up."""
         return wait_until_quiet(read_disk_ms=lambda: read_wait_ms(self._disk))
+
+    def eviction_obstacle(self) -> str | None:
+        """Why what is evicted here would stay in some memory all the same; ``None`` where nothing shows that."""
+        return None if self._data_root is None else kept_in_memory(self._data_root)
 
     def evict(self, paths: Sequence[Path]) -> None:
         """Drop the pages of all files below the folders."""

@@ -333,6 +333,25 @@ def test_every_difference_is_told() -> None:
     assert len(changed(host=make_host(host_id="f"), **engine(version="29"))) == 2
 
 
+class InMemory(Surroundings):
+    """Storage on which eviction is of no use."""
+
+    def eviction_obstacle(self) -> str | None:
+        """It is always so."""
+        return "a tmpfs is memory itself"
+
+
+def test_a_tier_that_the_storage_cannot_have_is_left_out_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeEngine, "capabilities", FakeEngine.capabilities | {Capability.LAYER_PATHS})
+    told: list[str] = []
+    place = make_place(surroundings=InMemory(None, None))
+    found = prepare(place, make_fake_experiment(tier=(Tier.CACHED, Tier.WARM)), told.append)
+    assert found.experiment.tier == (Tier.WARM,)
+    assert any(
+        text.startswith("left out: tier cached: pages of its layers cannot be put out of memory") for text in told
+    )
+
+
 class Keeping(FakeEngine):
     """An engine with images of its user's."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from coldstart.testbed.block import Filesystem, disk_of, filesystem_of, model_of
+from coldstart.testbed.block import Filesystem, disk_of, filesystem_of, kept_in_memory, model_of
 from tests.unit.testbed.machine import Machine, desktop, raspberry_pi
 
 
@@ -196,3 +196,38 @@ def test_an_empty_model_is_none(tmp_path: Path) -> None:
 
 def test_a_virtual_disk_has_no_model(tmp_path: Path) -> None:
     assert model_of("dm-0", desktop(tmp_path).roots) is None
+
+
+def on_loop(machine: Machine, folder: Path, *, direct_io: str, under: str = "ext4") -> None:
+    """The folder on a loop device, whose file is on such a filesystem."""
+    machine.mount("7:3", folder, "ext4", "/dev/loop3")
+    machine.write("sys/class/block/loop3/loop/backing_file", f"{folder.parent}/data.img\n")
+    machine.write("sys/class/block/loop3/loop/dio", f"{direct_io}\n")
+    machine.mount("0:41", "/", under, "none")
+
+
+def test_a_loop_device_without_direct_io_keeps_what_is_put_out_of_memory(machine: Machine, tmp_path: Path) -> None:
+    on_loop(machine, tmp_path / "data", direct_io="0")
+    assert "does not do direct I/O" in (kept_in_memory(tmp_path / "data", machine.roots) or "")
+
+
+def test_a_loop_device_with_direct_io_keeps_nothing(machine: Machine, tmp_path: Path) -> None:
+    on_loop(machine, tmp_path / "data", direct_io="1")
+    assert kept_in_memory(tmp_path / "data", machine.roots) is None
+
+
+def test_what_a_loop_devices_file_is_on_may_keep_it(machine: Machine, tmp_path: Path) -> None:
+    on_loop(machine, tmp_path / "data", direct_io="1", under="zfs")
+    assert "ARC" in (kept_in_memory(tmp_path / "data", machine.roots) or "")
+
+
+@pytest.mark.parametrize(("kind", "keeps"), [("zfs", True), ("tmpfs", True), ("virtiofs", True), ("ext4", False)])
+def test_a_filesystem_with_a_cache_of_its_own_keeps_what_is_put_out_of_memory(
+    machine: Machine, kind: str, keeps: bool
+) -> None:
+    machine.mount("0:40", "/", kind, "none")
+    assert (kept_in_memory(Path("/any"), machine.roots) is not None) is keeps
+
+
+def test_a_filesystem_that_is_not_known_shows_nothing_of_the_kind(machine: Machine) -> None:
+    assert kept_in_memory(Path("/any"), machine.roots) is None
