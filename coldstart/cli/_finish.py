@@ -89,7 +89,7 @@ def _check_repeats(samples: tuple[Sample, ...], path: Path, say: Callable[[str],
         say(f"left out: {cell.key} could not be proved cold: {reason}")
     if found.is_contaminated:
         raise InvalidEnvironmentError(
-            f"contaminated: more than a tenth of the starts is too much. {found.disturbance} All are kept in {path}. "
+            f"contaminated: more than a tenth of the starts is too much. {found.disturbance}. All are kept in {path}. "
             "End what else runs here, and measure again."
         )
 
@@ -110,10 +110,10 @@ def _why_nothing(samples: tuple[Sample, ...], path: Path) -> str:
         cells = "; ".join(
             f"{cell.key} could not be proved cold: {why}" for (_, cell), why in repeats.never_cold.items()
         )
-        return f"nothing was measured. {cells} All are kept in {path}"
+        return f"nothing was measured: {cells}. All are kept in {path}"
     if all(sample.outcome.is_requeued for sample in samples):
         return (
-            f"nothing was measured, for this machine was disturbed all the time: {repeats.disturbance} End what else "
+            f"nothing was measured, for this machine was disturbed all the time: {repeats.disturbance}. End what else "
             f"runs here, and measure again. All {len(samples)} starts are kept in {path}"
         )
     return (

@@ -47,9 +47,9 @@ class Repeats:
         self._spoilt_in_a_row = self._spoilt_in_a_row + 1 if outcome in _OF_THE_MACHINE else 0
         if outcome is Outcome.NOT_COLD:
             self._not_cold[contender] += 1
-            self._reasons[contender] = reason or "no reason is known"
+            self._reasons[contender] = (reason or "no reason is known").rstrip(".")
         if outcome.is_requeued:
-            self._last_reason = reason or self._last_reason
+            self._last_reason = (reason or self._last_reason).rstrip(".")
         if not warmup:
             self._counted[contender, outcome] += 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -34,7 +35,7 @@ class QuietWait(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it became quiet, after how long, and how busy the last window was.
 
     ``busy_fraction`` is of all CPUs' time. ``reading_fraction`` is how many reads the disk had under way on average, a
-    process that reads all the time being 1; ``None`` where that is not known. ``busiest`` names the processes that took
+    process that reads all the time being 1; ``None`` where that is not known. ``busiest`` names the programs that took
     most CPU time, where it did not become quiet.
     """
 
@@ -121,18 +122,17 @@ def wait_until_quiet(
 
 
 def busiest_processes(window_ns: int = WINDOW_NS) -> tuple[str, ...]:
-    """The processes, besides this one, that take most CPU time now, with their share of all CPUs: ``apt-get 43%``."""
+    """The programs, besides this process, that take most CPU time now, with their share of all CPUs."""
     before, begin_ns = _cpu_seconds(), time.monotonic_ns()
     time.sleep(window_ns / NS_PER_S)
     after, elapsed_s = _cpu_seconds(), (time.monotonic_ns() - begin_ns) / NS_PER_S
     cpus = os.cpu_count() or 1
-    shares = [
-        ((seconds - before[pid][1]) / elapsed_s / cpus, name)
-        for pid, (name, seconds) in after.items()
-        if pid in before and pid != os.getpid()
-    ]
-    named = sorted((found for found in shares if found[0] >= _LEAST_SHARE), reverse=True)[:_NAMED]
-    return tuple(f"{name} {share:.0%}" for share, name in named)
+    shares: defaultdict[str, float] = defaultdict(float)
+    for pid, (name, seconds) in after.items():
+        if pid in before and pid != os.getpid():
+            shares[name] += (seconds - before[pid][1]) / elapsed_s / cpus
+    busiest = sorted(shares.items(), key=lambda entry: entry[1], reverse=True)[:_NAMED]
+    return tuple(f"{name} {share:.0%}" for name, share in busiest if share >= _LEAST_SHARE)
 
 
 def _cpu_seconds() -> dict[int, tuple[str, float]]:
