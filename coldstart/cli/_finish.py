@@ -10,7 +10,6 @@ import click
 
 from coldstart.errors import (
     EXIT_INTERRUPTED,
-    EngineUnreachableError,
     InvalidEnvironmentError,
     NothingMeasuredError,
 )
@@ -20,6 +19,13 @@ if TYPE_CHECKING:
     from coldstart.model.sample import Sample
     from coldstart.store.reader import StoredRun
     from coldstart.store.writer import RunWriter
+
+
+_ENDED_BY = {  # by a last sample's outcome
+    "engine_lost": "the engine was lost",
+    "registry_lost": "the registry was lost",
+    "harness_failed": "coldstart could not measure on this machine",
+}
 
 
 def finish(
@@ -54,13 +60,14 @@ def finish(
         say(hint)
     if interrupted:
         raise click.exceptions.Exit(EXIT_INTERRUPTED)
-    if samples and samples[-1].outcome is Outcome.ENGINE_LOST:
-        raise EngineUnreachableError(
-            f"the engine was lost: {samples[-1].reason} {len(samples)} samples are kept in {writer.path}. {go_on}"
+    if samples and (what := _ENDED_BY.get(samples[-1].outcome.value)) is not None:
+        raise InvalidEnvironmentError(
+            f"{what}: {samples[-1].reason} {len(samples)} samples are kept in {writer.path}. {go_on}"
         )
     if not any(sample.outcome is Outcome.OK for sample in samples):
         raise NothingMeasuredError(_why_nothing(samples, writer.path))
     _check_repeats(samples, writer.path, say)
+    _check_successes(run, writer.path)
     if missing := _missing(run.manifest.experiment, samples):
         say(f"the budget is spent with {missing} blocks not begun. {go_on}")
     say(f"stored in {writer.path}; report it with: coldstart report {writer.path}")
@@ -92,6 +99,30 @@ def _check_repeats(samples: tuple[Sample, ...], path: Path, say: Callable[[str],
             f"contaminated: more than a tenth of the starts is too much. {found.disturbance}. All are kept in {path}. "
             "End what else runs here, and measure again."
         )
+
+
+def _check_successes(run: StoredRun, path: Path) -> None:
+    """More than half of the starts that were due must have succeeded; otherwise the figures are those of exceptions.
+
+    Due is one start of every cell in each block that was begun, whether it was made or its cell was given up before.
+    Warm-up blocks are not counted, nor are cells that could not be proved cold: those are left out by name.
+    """
+    from coldstart.model.repeats import repeats_of  # noqa: PLC0415  --help need not pay for it
+    from coldstart.model.sample import Outcome  # noqa: PLC0415
+    from coldstart.plan.schedule import cells  # noqa: PLC0415
+
+    counted = [sample for sample in run.samples if not sample.trial.warmup]
+    never_cold = {cell for _, cell in repeats_of(run.samples).never_cold}
+    measured = [cell for cell in cells(run.manifest.experiment) if cell not in never_cold]
+    due = len(measured) * len({sample.trial.block for sample in counted})
+    ok = sum(sample.outcome is Outcome.OK for sample in counted)
+    if 2 * ok >= due:
+        return
+    last = next(sample for sample in reversed(counted) if sample.outcome is not Outcome.OK)
+    raise InvalidEnvironmentError(
+        f"most starts failed: {ok} of {due} succeeded. The last that did not: {last.trial.cell.key} {last.outcome}: "
+        f"{last.reason}. All are kept, with what the containers wrote, in {path}"
+    )
 
 
 def _missing(experiment: Experiment, samples: tuple[Sample, ...]) -> int:

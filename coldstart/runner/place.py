@@ -30,6 +30,7 @@ from coldstart.testbed.blobs import AccessLog
 from coldstart.testbed.config import Testbed, TestbedConfig
 from coldstart.testbed.egress import egress
 from coldstart.testbed.hold import hold, hold_engine
+from coldstart.testbed.registry import lost as registry_lost
 from coldstart.testbed.registry import registry_version
 from coldstart.testbed.surroundings import Surroundings
 from coldstart.trace import tracefs
@@ -38,6 +39,7 @@ from coldstart.trace import tracefs
 _NO_LOOKUPS = ContainerOptions(dns_options=("timeout:0",))
 DEFAULT_DOCKER_HOST = "unix:///var/run/docker.sock"
 Progress = Callable[[str], None]
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # a closed session sends SIGHUP from kernel and shell
 _ONE_INSTANCE = "removed the tracing instance of a killed run"
 
 
@@ -47,7 +49,7 @@ class Place:
 
     ``storage`` is the folder whose device the host's facts describe: the engine's data, where that is here.
     ``image_host`` is ``None`` where images are made up (the fake engine). ``offline`` is what containers are given
-    while ``egress`` is not open.
+    while ``egress`` is not open. ``registry_lost`` is as `Bench` has it.
     """
 
     engine: Engine
@@ -58,6 +60,7 @@ class Place:
     blobs: BlobLog | None
     egress: Callable[[], AbstractContextManager[object]] = nullcontext
     offline: ContainerOptions = field(default_factory=ContainerOptions)
+    registry_lost: Callable[[], str | None] = lambda: None
     notes: tuple[str, ...] = ()
 
 
@@ -171,6 +174,7 @@ def place_on(testbed: Testbed, cache: Path, name: str, stack: ExitStack) -> Plac
         blobs=AccessLog(testbed.registry_log) if testbed.registry_log is not None else None,
         egress=lambda: egress(testbed),
         offline=ContainerOptions() if testbed.registry_netns is None else _NO_LOOKUPS,
+        registry_lost=lambda: registry_lost(testbed),
         notes=(f"engine data on {testbed.storage}",),
     )
 
@@ -204,11 +208,11 @@ def sweep_kernel(progress: Progress) -> None:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """A second Ctrl-C does not stop the clean-up that the first one asked for."""
+    """A second Ctrl-C, or a second hang-up, does not stop the clean-up that the first one asked for."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _INTERRUPTS}
     try:
         yield
     finally:

@@ -90,6 +90,7 @@ class Prepared:
             options=self._options(),
             source_profile=self.chosen.profile,
             way_out=place.egress if experiment.egress else nullcontext,
+            registry_lost=place.registry_lost,
         )
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from coldstart.engines.daemons import condition_of
 from coldstart.errors import TestbedError, UsageError
 from coldstart.testbed import cgroups, daemon, egress, executables, marker, mounts, namespaces, processes, repair
 from coldstart.testbed import registry as registries
@@ -34,6 +35,7 @@ from coldstart.units import NS_PER_S
 Progress = Callable[[str], None]
 _LOCK_TIMEOUT_NS = 180 * NS_PER_S
 _LOCK_POLL_S = 0.05
+_DAEMONS = frozenset({processes.ENGINE, processes.REGISTRY, processes.EGRESS})
 EXTERNAL_LINK = "external, through slirp4netns"
 
 
@@ -58,7 +60,7 @@ class TestbedStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def up(config: TestbedConfig, progress: Progress) -> Testbed:
-    """Start the testbed, or return the one that runs; what a killed run left is removed first.
+    """Start the testbed, or return the one that runs; what a killed run left, or one that hangs, is removed first.
 
     ``progress`` is told each step before it begins.
 
@@ -76,7 +78,7 @@ def up(config: TestbedConfig, progress: Progress) -> Testbed:
     _check_data_root(layout, config.data_root)
     marker.claim_folder(layout.root, layout.id)
     with _changing(layout):
-        running = find(layout.root)
+        running = _healthy(layout, progress)
         if running is not None:
             _check_same(config, running)
             return running
@@ -156,6 +158,15 @@ def status(root: Path) -> TestbedStatus:
     return TestbedStatus(state=state, root=layout.root, problems=problems, testbed=testbed, holder=holder)
 
 
+def _healthy(layout: Layout, progress: Progress) -> Testbed | None:
+    """The testbed that runs, unless it hangs: a run on that would wait for nothing."""
+    running = find(layout.root)
+    problems = () if running is None else _problems(layout, running)
+    for problem in problems:
+        progress(f"{problem}: starting the testbed anew")
+    return None if problems else running
+
+
 def _problems(layout: Layout, testbed: Testbed | None) -> tuple[str, ...]:
     if testbed is None:
         claimed = marker.read_claim(layout.root) is not None
@@ -164,8 +175,10 @@ def _problems(layout: Layout, testbed: Testbed | None) -> tuple[str, ...]:
         return (*problems, *(f"{ref.name} (process {ref.pid}) was left running" for ref in left))
     dead = [ref for ref in testbed.processes if not processes.is_alive(ref)]
     problems = [f"{ref.name} (process {ref.pid}) is gone" for ref in dead]
+    stopped = [ref for ref in processes.find(layout) if ref.role in _DAEMONS and condition_of(ref.pid) == "is stopped"]
+    problems += [f"{ref.name} (process {ref.pid}) is stopped" for ref in stopped]
     may_ask = os.geteuid() == 0 or os.access(testbed.docker_socket, os.W_OK)
-    if not dead and may_ask and not daemon.answers(testbed.docker_socket):
+    if not problems and may_ask and not daemon.answers(testbed.docker_socket):
         problems.append("the engine does not answer")
     return tuple(problems)
 

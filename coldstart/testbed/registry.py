@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from coldstart.engines.daemons import condition_of
 from coldstart.engines.netns import tcp_socket
 from coldstart.errors import RegistryUnreachableError, TestbedError
 from coldstart.opening import open_regular
@@ -106,6 +107,27 @@ def check_external(netns: Path, address: str) -> None:
     raise RegistryUnreachableError(
         f"registry {address}: {why}. Is it running there, and does its firewall let this machine in?"
     )
+
+
+def lost(testbed: Testbed) -> str | None:
+    """What is wrong with the testbed's registry, with the remedy; ``None`` if it answers. Never raises."""
+    remedy = "Start the testbed anew: coldstart testbed up"
+    for ref in testbed.processes:
+        if ref.role == processes.REGISTRY:
+            condition = condition_of(ref.pid) if processes.is_alive(ref) else "is gone"
+            if condition is not None:
+                return f"the testbed's registry (process {ref.pid}) {condition}. {remedy}"
+    own = testbed.registry_storage is not None
+    try:
+        answer = _ask(testbed.registry_netns or testbed.engine_netns, testbed.registry_address)
+    except OSError as error:
+        why = str(error.strerror or error)
+    else:
+        if answer.startswith(b"HTTP/") and (not own or answer.split(b" ")[1:2] == [b"200"]):
+            return None
+        why = f"it says {answer[:40]!r}" if answer else "it closes the connection"
+    name = "the testbed's registry" if own else f"registry {testbed.registry_address}"
+    return f"{name} does not answer ({why}). {remedy if own else 'Is it running there?'}"
 
 
 def registry_version(testbed: Testbed) -> str | None:

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from coldstart.cli import _summary, _view
+from coldstart.engines.base import Timed
 from coldstart.engines.fake import FakeEngine
-from coldstart.errors import EngineUnreachableError
+from coldstart.errors import EngineError, EngineUnreachableError, TestbedError
 from coldstart.measure import session
 from coldstart.model.cell import Network, Tier, Trial
 from coldstart.model.experiment import Experiment
@@ -320,6 +321,43 @@ def test_an_engine_that_is_lost_ends_with_4_and_the_way_on(bench: Bench, monkeyp
         f"coldstart: the engine was lost: gone before 3 started. 3 samples are kept in {bench.folder}. "
         f"Go on with: coldstart run --resume {bench.folder}"
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "what"),
+    [
+        (TestbedError("the log was cut."), "coldstart could not measure on this machine: the log was cut."),
+        (OSError(5, "I/O error"), "coldstart could not measure on this machine: OSError: [Errno 5] I/O error"),
+    ],
+)
+def test_a_machine_that_cannot_be_measured_on_ends_the_run_with_4(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, error: Exception, what: str
+) -> None:
+    def start(_engine: FakeEngine, _container_id: str) -> None:
+        raise error
+
+    monkeypatch.setattr(FakeEngine, "start", start)
+    done = bench.run(*SMALL, "--tier", "absent", "-n", "9")
+    assert (done.code, len(bench.samples)) == (4, session.LOST_IN_A_ROW)
+    assert f"coldstart: {what}" in done.messages[0]
+
+
+@pytest.mark.parametrize(("failing", "code"), [({1, 2}, 0), ({1, 2, 3}, 4)])
+def test_a_run_in_which_most_starts_failed_ends_with_4(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, failing: set[int], code: int
+) -> None:
+    start, starts = FakeEngine.start, itertools.count()
+
+    def at_times(engine: FakeEngine, container_id: str) -> Timed[None]:
+        if next(starts) in failing:
+            raise EngineError("no start.")
+        return start(engine, container_id)
+
+    monkeypatch.setattr(FakeEngine, "start", at_times)
+    done = bench.run(*SMALL, "--tier", "absent", "-n", "4")
+    assert done.code == code
+    expected = "most starts failed: 1 of 4 succeeded. The last that did not: fake/runc/hello/alpine/absent/bridge"
+    assert any(expected in message for message in done.messages) is (code == 4)
 
 
 def test_a_machine_that_is_hardly_ever_quiet_contaminates_the_run(bench: Bench, quiet: Waits) -> None:

@@ -229,7 +229,7 @@ def test_a_testbed_that_cannot_be_removed_is_told_with_the_command_that_does(mon
     assert said == ["the testbed could not be removed: in use. Repeat with: coldstart testbed down"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_second_interrupt_does_not_stop_the_clean_up(monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
     reached: Said = []
 

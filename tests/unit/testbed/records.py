@@ -47,6 +47,12 @@ def reference_to(pid: int, role: str | None = None) -> ProcessRef:
     return ProcessRef(pid=pid, start_ticks=start_ticks, name=name, role=role)
 
 
+def signal_and_wait(pid: int, number: signal.Signals) -> None:
+    """Stop or kill a child of ours, and return once it is."""
+    os.kill(pid, number)
+    os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+
+
 def add_program(folder: Path, name: str, text: str = "#!/bin/sh\n") -> Path:
     """An executable file."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from coldstart.testbed.config import Layout, ProcessRef, Testbed, TestbedConfig,
 from coldstart.testbed.hold import hold
 from coldstart.testbed.lifecycle import State, TestbedStatus, down, find, status, up
 from coldstart.testbed.marker import MARKER, Claim, claim_folder, read_claim
-from tests.unit.testbed.records import add_program, make_testbed, reference_to, tagged
+from tests.unit.testbed.records import add_program, make_testbed, reference_to, signal_and_wait, tagged
 
 DEAD = ProcessRef(pid=2**22 + 1, start_ticks=1, name="dockerd", role="engine")
 """No process can have that number (proc(5), pid_max)."""
@@ -333,8 +334,9 @@ def test_processes_of_a_testbed_that_lost_its_folder_are_ended(root: Path, said:
 
 @pytest.fixture
 def equipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Root, on a machine with all that a testbed needs."""
+    """Root, on a machine with all that a testbed needs, whose engine answers if there is one."""
     monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(daemon, "answers", lambda _: True)
     monkeypatch.setattr(executables, "require", lambda *_: {})
 
 
@@ -342,6 +344,58 @@ def equipped(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_testbed_that_runs_is_returned(layout: Layout, said: list[str]) -> None:
     testbed = record(layout)
     assert up(TestbedConfig(root=layout.root), said.append) == testbed
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> list[Layout]:
+    """What was built anew; nothing is."""
+    layouts: list[Layout] = []
+
+    def build(layout: Layout, *_: object) -> Testbed:
+        layouts.append(layout)
+        return make_testbed(layout.root)
+
+    monkeypatch.setattr(lifecycle, "_build", build)
+    return layouts
+
+
+@pytest.mark.usefixtures("equipped")
+def test_a_testbed_whose_engine_hangs_is_started_anew(
+    layout: Layout, said: list[str], built: list[Layout], answering: Callable[[bool], list[Path]]
+) -> None:
+    record(layout)
+    answering(False)
+    up(TestbedConfig(root=layout.root), said.append)
+    assert (built, said[0]) == ([layout], "the engine does not answer: starting the testbed anew")
+
+
+@pytest.mark.usefixtures("equipped")
+def test_a_testbed_with_a_stopped_daemon_is_started_anew(layout: Layout, said: list[str], built: list[Layout]) -> None:
+    record(layout)
+    with tagged(layout, processes.REGISTRY) as pid:
+        signal_and_wait(pid, signal.SIGSTOP)
+        up(TestbedConfig(root=layout.root), said.append)
+    assert (built, said[0]) == ([layout], f"sleep (process {pid}) is stopped: starting the testbed anew")
+
+
+@pytest.mark.usefixtures("equipped")
+def test_a_testbed_whose_engine_hangs_is_left_alone_while_somebody_measures_on_it(
+    layout: Layout, said: list[str], built: list[Layout], answering: Callable[[bool], list[Path]]
+) -> None:
+    record(layout)
+    answering(False)
+    with hold(layout.root, "run article"), pytest.raises(TestbedHeldError):
+        up(TestbedConfig(root=layout.root), said.append)
+    assert built == []
+
+
+def test_a_stopped_process_is_ended_too(layout: Layout) -> None:
+    with tagged(layout, processes.ENGINE) as engine, tagged(layout, processes.REGISTRY) as blobs:
+        for pid in (engine, blobs):
+            signal_and_wait(pid, signal.SIGSTOP)
+        begin_ns = time.monotonic_ns()
+        assert processes.end(layout) == 2
+    assert time.monotonic_ns() - begin_ns < 10_000_000_000
 
 
 @pytest.mark.usefixtures("equipped")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import threading
 import time
@@ -27,7 +29,7 @@ from coldstart.testbed.registry import (
     start,
     wait_ready,
 )
-from tests.unit.testbed.records import add_program, make_testbed, tagged
+from tests.unit.testbed.records import add_program, make_testbed, reference_to, signal_and_wait, tagged
 
 ANSWERED = (
     b'{"http.request.method":"GET","http.request.uri":"/v2/","http.response.status":200,"http.response.written":2,'
@@ -62,6 +64,57 @@ def test_an_external_registrys_version_is_not_known(layout: Layout) -> None:
 def test_our_registrys_version_is_what_its_executable_says(layout: Layout, programs: Path) -> None:
     add_program(programs, "docker-registry", '#!/bin/sh\n[ "$*" = --version ] && echo docker-registry x v1.2.3\n')
     assert registry_version(make_testbed(layout.root)) == "1.2.3"
+
+
+def test_of_a_registry_that_answers_nothing_is_lost(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_ask", lambda *_: b"HTTP/1.1 200 OK\r\n")
+    assert registry.lost(make_testbed(layout.root, processes=(reference_to(os.getpid(), "registry"),))) is None
+
+
+@pytest.mark.parametrize(("number", "condition"), [(signal.SIGSTOP, "is stopped"), (signal.SIGKILL, "is gone")])
+def test_a_registry_whose_process_does_not_run_is_lost_with_the_remedy(
+    layout: Layout, number: signal.Signals, condition: str
+) -> None:
+    with tagged(layout, processes.REGISTRY) as pid:
+        ref = reference_to(pid, "registry")
+        signal_and_wait(pid, number)
+        found = registry.lost(make_testbed(layout.root, processes=(ref,)))
+    assert found == (
+        f"the testbed's registry (process {pid}) {condition}. Start the testbed anew: coldstart testbed up"
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [(b"HTTP/1.1 503 No\r\n", "it says"), (b"", "it closes the connection"), (OSError(111, "refused"), "refused")],
+)
+def test_a_registry_that_does_not_answer_as_one_is_lost(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, answer: bytes | OSError, why: str
+) -> None:
+    def ask(*_: object) -> bytes:
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(registry, "_ask", ask)
+    found = registry.lost(make_testbed(layout.root)) or ""
+    assert "the testbed's registry does not answer" in found
+    assert why in found
+
+
+def test_an_external_registry_is_asked_from_the_engines_namespace_and_named(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Path, str]] = []
+
+    def ask(netns: Path, address: str) -> bytes:
+        asked.append((netns, address))
+        return b"SSH-2.0"
+
+    monkeypatch.setattr(registry, "_ask", ask)
+    testbed = make_testbed(layout.root, registry_netns=None, registry_storage=None, registry_address="r:5000")
+    assert (registry.lost(testbed) or "").startswith("registry r:5000 does not answer (it says b'SSH-2.0')")
+    assert asked == [(layout.engine_netns, "r:5000")]
 
 
 def test_our_registry_may_be_called_what_its_makers_call_it(
