@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -11,14 +11,13 @@ from coldstart.measure.bench import Bench
 from coldstart.measure.trial import Stage
 from coldstart.model.cell import Cell, Network, Tier, Trial
 from coldstart.model.options import ContainerOptions
+from coldstart.model.repeats import MAX_ATTEMPTS, Repeats
 from coldstart.model.sample import Outcome, Phase, Sample, Span
 from coldstart.model.timeline import best_spans, covered_ns, phases_of
 from coldstart.model.truth import Arm, TruthTrial
 from coldstart.truth.injectors import Toolbox, wrapper_name
 from coldstart.truth.process_cost import ProcessCost
 from coldstart.truth.proxy import DelayProxy
-
-MAX_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +28,7 @@ class Workbench:
     toolbox: Toolbox
     proxy: DelayProxy
     cost: ProcessCost
+    repeats: Repeats = field(default_factory=Repeats)
 
     def run(self, arm: Arm, block: int, position: int) -> TruthTrial:
         """One start of the arm; again, a few times, where the machine was not quiet or the image not cold."""
@@ -50,6 +50,7 @@ class Workbench:
             options = ContainerOptions(env=self.toolbox.environment(arm), volumes=(self.toolbox.volume,))
             stage = Stage(replace(self.bench, options=options))
             sample = stage.run(Trial(block=block, position=position, cell=cell, attempt=attempt))
+            self.repeats.note((None, cell), sample.outcome, reason=sample.reason)
             if not sample.outcome.is_requeued:
                 break
         assert sample is not None
@@ -66,11 +67,13 @@ class Workbench:
 
 
 def run_blocks(workbench: Workbench, blocks: Iterable[tuple[Arm, ...]]) -> Iterator[TruthTrial]:
-    """The trials of every block, each as it ends."""
+    """The trials of every block, each as it ends; no more once nothing can come of them (`Repeats.end`)."""
     workbench.bench.engine.sweep()
     for block, order in enumerate(blocks):
         for position, arm in enumerate(order):
             yield workbench.run(arm, block, position)
+            if workbench.repeats.end(None) is not None:
+                return
 
 
 def _kept(sample: Sample, trial: TruthTrial) -> TruthTrial:
