@@ -25,7 +25,9 @@ def judge_budgets(run: StoredRun, targets: Path, *, as_json: bool) -> int:
     Raises:
         UnknownNameError, InputFileError: no such targets, they are not valid, or a file of them has a budget for a
             runtime or variant that the run does not have.
+        UsageError: the run holds two sides under one name.
     """
+    run.manifest.refuse_mixed_sides()
     is_file = targets.suffix == ".toml" or "/" in str(targets)
     publication = read_targets(targets) if is_file else load_targets(str(targets))
     if is_file:

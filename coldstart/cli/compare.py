@@ -72,6 +72,7 @@ def _effects(stored: list[StoredRun], factor: str | None, against: str | None) -
     if len(stored) == 1:
         (only,) = stored
         if factor is not None:
+            only.manifest.refuse_mixed_sides()
             levels = [str(level) for level in getattr(only.manifest.experiment, factor)]
             if against is not None and against not in levels:
                 raise UnknownNameError(factor, against, levels, f"run {only.manifest.run_id}")
@@ -81,6 +82,8 @@ def _effects(stored: list[StoredRun], factor: str | None, against: str | None) -
         return _some(phase_effects(tidy(only), only.manifest.comparison.pairs), "no block with both sides")
     if len(stored) != 2 or factor is not None:
         raise UsageError("compare two runs, or the levels of one run's factor with --by.")
+    for run in stored:
+        run.manifest.refuse_mixed_sides()
     profile = common_profile([sample for run in stored for sample in run.samples])
     first, second = (tidy(run, profile) for run in stored)
     for what, one, other in (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from coldstart.errors import UsageError
 from coldstart.model.cell import CellPair, Side
 from coldstart.model.experiment import Experiment
 from coldstart.model.host import HostFacts
@@ -95,6 +96,22 @@ class RunManifest(msgspec.Struct, frozen=True, kw_only=True):
         if side is Side.CANDIDATE and self.comparison is not None:
             found |= {(image.workload, image.variant): image for image in self.comparison.images}
         return found
+
+    def refuse_mixed_sides(self) -> None:
+        """For what looks at cells and not at sides: two contenders that go by one name would be taken for one.
+
+        Raises:
+            UsageError: a cell of the baseline's has the same name as the one of the candidate that differs from it.
+        """
+        if self.comparison is None:
+            return
+        are_alike = self.comparison.candidate == self.experiment and set(self.comparison.images) <= set(self.images)
+        mixed = next((pair for pair in self.comparison.pairs if pair.baseline == pair.candidate), None)
+        if mixed is not None and not are_alike:
+            raise UsageError(
+                f"{self.run_id}: starts of both sides go by the name {mixed.key}, and would be taken for one. Judge "
+                f"them with coldstart gate {self.run_id}, or measure one side alone with coldstart run."
+            )
 
     @property
     def all_images(self) -> tuple[Image, ...]:

@@ -253,3 +253,13 @@ def test_runs_of_one_image_that_was_packed_otherwise_are_compared_with_a_word(co
         )
     assert "2 layers of the same content are packed otherwise" in compare("a", "b").err
     assert compare("a", "a").err == ""
+
+
+@pytest.mark.parametrize("other", [("--by", "runtime"), ("plain",)])
+def test_two_sides_of_one_name_are_not_mixed(compare: Compare, other: tuple[str, ...]) -> None:
+    pairs = (CellPair(baseline=RUNC, candidate=RUNC),)
+    mixed = Comparison(candidate=make_experiment(name="other"), pairs=pairs)
+    compare.store("mixed", starts("mixed", {RUNC: [100]}), comparison=mixed)
+    compare.store("plain", starts("plain", {RUNC: [100]}))
+    done = compare("mixed", *other)
+    assert (done.code, "would be taken for one" in done.err) == (2, True), done.err

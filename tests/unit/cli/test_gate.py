@@ -487,6 +487,13 @@ def test_what_budgets_do_not_heed_is_refused_by_name(gate: Gate, budgets: Path, 
     assert (done.code, f"{options[0]}: --targets FILE has all" in done.err) == (2, True), done.err
 
 
+def test_budgets_do_not_judge_two_sides_of_one_name(gate: Gate, budgets: Path) -> None:
+    pairs = (CellPair(baseline=CELL, candidate=CELL),)
+    mixed = Comparison(candidate=make_experiment(name="other"), pairs=pairs, rule=Rule())
+    done = gate(gate.stored(100, comparison=mixed), "--targets", str(budgets))
+    assert (done.code, "would be taken for one" in done.err) == (2, True), done.err
+
+
 @pytest.mark.parametrize(("factor", "near"), [("runtime", "runc"), ("variant", "alpine")])
 def test_a_budget_for_what_the_run_does_not_have_is_refused_with_the_nearest(
     gate: Gate, budgets: Path, factor: str, near: str
