@@ -14,6 +14,10 @@ def main() -> None:
 
         sys.stderr.write(f"coldstart: its installation is incomplete: {error}. Install it again.\n")
         sys.exit(EXIT_ENVIRONMENT)
+    except KeyboardInterrupt:  # before there was anything to take down
+        from coldstart.errors import EXIT_INTERRUPTED  # noqa: PLC0415
+
+        sys.exit(EXIT_INTERRUPTED)
     command_line()
 
 

@@ -6,6 +6,7 @@ stderr, data to stdout; every `ColdstartError` becomes one message and its exit 
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import pkgutil
 import signal
@@ -64,6 +65,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):  # whoever ends us, what we started is taken down
         if signal.getsignal(number) is signal.SIG_DFL:  # nohup's choice stays
             signal.signal(number, _interrupt)
+    atexit.register(_end_undisturbed)
     try:
         code = _delivered(_ended())
     except KeyboardInterrupt:  # once more, while the first one was being reported
@@ -115,6 +117,15 @@ def _delivered(code: int) -> int:
         err=True,
     )
     return EXIT_ENVIRONMENT if code in {EXIT_OK, EXIT_INCONCLUSIVE} else code
+
+
+def _end_undisturbed() -> None:
+    """Ignore signals from here on: while the interpreter ends it gives up our handlers, and one would change the code.
+
+    By then all is stored and taken down, and every thread has ended.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _interrupt(_number: int, _frame: object) -> None:

@@ -190,6 +190,39 @@ def test_a_command_that_is_told_to_end_is_interrupted(
     assert coldstart("run") == 130
 
 
+SIGNALLED_WHILE_ENDING = """
+import atexit, os, signal, sys
+from coldstart import cli
+
+class Last:
+    def __del__(self, kill=os.kill, pid=os.getpid(), numbers=(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)):
+        for number in numbers:
+            kill(pid, number)
+
+sys.last = Last()  # goes when the interpreter takes down its modules
+sys.argv = ["coldstart", "--no-such-option"]
+cli.main()
+"""
+
+
+def test_a_signal_while_the_interpreter_ends_does_not_change_the_exit_code() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALLED_WHILE_ENDING], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 2, done.stderr
+
+
+def test_a_signal_while_the_program_is_still_being_loaded_ends_it_with_130_and_no_traceback() -> None:
+    script = "import sys; sys.modules['coldstart.cli'] = None; import builtins, coldstart.__main__ as m\n"
+    script += "real = builtins.__import__\n"
+    script += "def cut(name, *rest):\n"
+    script += "    if name == 'coldstart.cli': raise KeyboardInterrupt\n"
+    script += "    return real(name, *rest)\n"
+    script += "builtins.__import__ = cut; m.main()\n"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 def test_under_nohup_a_hangup_stays_ignored(coldstart: Run) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     coldstart("--version")
