@@ -40,7 +40,8 @@ def spawn(
 ) -> None:
     """Start a daemon that outlives us, in a session and at the root, with nothing of our environment but PATH.
 
-    ``home`` is its home, and where it keeps temporary files. ``tag`` is its value of `TAG`; its output is appended to ``log``.
+    ``home`` is its home, and where it keeps temporary files. ``tag`` is its value of `TAG`; its output is appended to
+    ``log``.
 
     Raises:
         TestbedError: it could not even be forked. That it then fails shows in its log.

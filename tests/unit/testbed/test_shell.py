@@ -84,7 +84,7 @@ def test_a_daemon_has_a_path_a_home_and_a_mark(tmp_path: Path) -> None:
 
 
 def test_a_daemon_leaves_nothing_among_the_machines_temporary_files(tmp_path: Path) -> None:
-    """containerd writes its stacks there when it hangs and is ended."""
+    """Its containerd writes its stacks there when it hangs and is ended."""
     assert daemon_says(tmp_path, 'echo "$TMPDIR"') == f"{tmp_path}\n"
 
 
