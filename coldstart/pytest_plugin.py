@@ -13,7 +13,7 @@ a test asks for the fixture.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 
 if TYPE_CHECKING:
+    from coldstart.model.options import ContainerOptions
     from coldstart.runner.place import Place
     from coldstart.store.reader import StoredRun
 
@@ -109,12 +110,14 @@ class ColdStart:
         network: str = "bridge",
         env: Sequence[str] = (),
         command: Sequence[str] = (),
+        options: Mapping[str, object] | None = None,
         timeout: str = "30s",
     ) -> Result:
         """Start ``image`` ``runs`` times in one cold tier, after one start that is left out, as ``coldstart run`` does.
 
         ``image`` is a name, an archive or a registry's reference; ``ready`` a probe (``http:8080/``, ``log:TEXT``,
-        ``exit`` …); ``tier`` one of absent, cached, warm; ``env`` are ``NAME=value``.
+        ``exit`` …); ``tier`` one of absent, cached, warm; ``env`` are ``NAME=value``, or ``NAME`` to pass the caller's;
+        ``options`` are an experiment file's ``[options]``: ``{"memory": "64m", "user": "1000", "cap_drop": ["ALL"]}``.
 
         Raises:
             UsageError: something of this is not understood, or fewer than 6 runs: no interval could be made.
@@ -136,13 +139,13 @@ class ColdStart:
             network=network,
             env=tuple(env),
             command=tuple(command),
+            options=options or {},
             timeout=timeout,
         )
         return self._result(run)
 
     def _recorded(self, image: str, **said: Any) -> StoredRun:
-        from coldstart.model.options import ContainerOptions  # noqa: PLC0415  as in measure
-        from coldstart.model.probe import ProbeSpec  # noqa: PLC0415
+        from coldstart.model.probe import ProbeSpec  # noqa: PLC0415  as in measure
         from coldstart.plan.levels import parse_networks, parse_tiers  # noqa: PLC0415
         from coldstart.plan.overrides import Overrides, ad_hoc  # noqa: PLC0415
         from coldstart.runner.place import open_place  # noqa: PLC0415
@@ -157,7 +160,7 @@ class ColdStart:
             runs=said["runs"],
             warmup=1,
             timeout_ns=parse_duration_ns(said["timeout"]),
-            options=ContainerOptions(env=said["env"], command=said["command"]),
+            options=_options(said),
         )
         experiment = ad_hoc(image, ProbeSpec.parse(said["ready"]), overrides)
         if self._place is None:
@@ -250,6 +253,13 @@ def _coldstart_session(request: pytest.FixtureRequest) -> Iterator[ColdStart]:
 def coldstart(_coldstart_session: ColdStart, request: pytest.FixtureRequest) -> ColdStart:
     """Cold starts of images on this machine: see `ColdStart.measure`."""
     has_benchmark = request.config.pluginmanager.hasplugin("benchmark")
+    workers = getattr(request.config, "workerinput", {}).get("workercount", 1)
+    if workers > 1:
+        pytest.fail(
+            f"coldstart measures alone on a machine, and pytest-xdist runs {workers} tests at a time here: what they "
+            "do would be in its times. Run the tests that measure by themselves: pytest -n 0.",
+            pytrace=False,
+        )
     _coldstart_session.fed = request.getfixturevalue("benchmark") if has_benchmark else None
     return _coldstart_session
 
@@ -277,6 +287,18 @@ def _one(factor: str, levels: tuple[_Level, ...]) -> tuple[_Level, ...]:
             f"{factor}={','.join(levels)!r}: one measurement is of one {factor}; call measure once for each."
         )
     return levels
+
+
+def _options(said: Mapping[str, Any]) -> ContainerOptions:
+    from coldstart.errors import UsageError  # noqa: PLC0415  as in measure
+    from coldstart.plan.containers import passed_on  # noqa: PLC0415
+    from coldstart.plan.experiment import parse_options  # noqa: PLC0415
+
+    own = dict(said["options"])
+    if twice := sorted({"env", "command"} & own.keys()):
+        raise UsageError(f"options: {twice[0]} is a parameter of its own: measure(…, {twice[0]}=…).")
+    env = [passed_on(entry, "env") for entry in said["env"]]
+    return parse_options({**own, "env": env, "command": list(said["command"])}, "options")
 
 
 def _say_nothing(_text: str) -> None:

@@ -12,7 +12,7 @@ import click
 
 from coldstart.errors import InputFileError, UsageError
 from coldstart.model.options import ContainerOptions
-from coldstart.plan.containers import WrittenOptions, checked_volumes, read_options
+from coldstart.plan.containers import WrittenOptions, checked_env, checked_volumes, passed_on, read_options
 from coldstart.units import parse_bytes
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -148,7 +148,7 @@ def parse_container_options(said: Mapping[str, Any], command: tuple[str, ...]) -
         UsageError: a value the engine would refuse, named with its option.
     """
     entries = [entry for path in said.get("env_file") or () for entry in _env_file(path)]
-    entries += [_passed_on(entry) for entry in said.get("env") or ()]
+    entries += [passed_on(entry, "--env") for entry in said.get("env") or ()]
     volumes = tuple(said.get("volumes") or ())
     checked_volumes(volumes, "--volume")
     for device in said.get("devices") or ():
@@ -196,35 +196,12 @@ def _env_file(path: Path) -> list[str]:
         if not entry or entry.startswith("#"):
             continue
         if "=" in entry:
-            entries.append(_checked_env(entry, f"{path}:{number}"))
+            entries.append(checked_env(entry, f"{path}:{number}"))
         elif (value := os.environ.get(entry.strip())) is not None:
-            entries.append(_checked_env(f"{entry.strip()}={value}", f"{path}:{number}"))
+            entries.append(checked_env(f"{entry.strip()}={value}", f"{path}:{number}"))
         else:
-            _checked_env(entry.strip(), f"{path}:{number}")
+            checked_env(entry.strip(), f"{path}:{number}")
     return entries
-
-
-def _passed_on(entry: str) -> str:
-    """A variable's name alone takes the caller's value, as with Docker; one that the caller lacks is removed."""
-    value = os.environ.get(entry) if "=" not in entry else None
-    return _checked_env(entry if value is None else f"{entry}={value}", "--env")
-
-
-def _checked_env(entry: str, where: str) -> str:
-    name = entry.partition("=")[0]
-    if not name or any(character.isspace() for character in name):
-        raise UsageError(f"{where}: {entry!r} is not an environment variable; write NAME=value, or NAME to pass yours.")
-    if "\0" in entry or not _is_text(entry):
-        raise UsageError(f"{where}: the value of {name!r} is not text, and a run stores text.")
-    return entry
-
-
-def _is_text(entry: str) -> bool:
-    try:
-        entry.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _checked_memory(text: str) -> int:

@@ -7,6 +7,7 @@ Names, units and meanings are those of ``docker run``
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -108,6 +109,38 @@ def checked_volumes(volumes: Iterable[str], place: str) -> None:
         source, _, rest = volume.partition(":")
         if not source.startswith("/") or not rest.startswith("/"):
             raise UsageError(f"{place} {volume!r}: write an absolute host folder and a path, such as /data:/data:ro.")
+
+
+def passed_on(entry: str, place: str) -> str:
+    """A variable; its name alone takes the caller's value, as with Docker, and one that the caller lacks is removed.
+
+    Raises:
+        UsageError: it is not a variable, or not text.
+    """
+    value = os.environ.get(entry) if "=" not in entry else None
+    return checked_env(entry if value is None else f"{entry}={value}", place)
+
+
+def checked_env(entry: str, place: str) -> str:
+    """``entry``, if it is a variable that a run can store.
+
+    Raises:
+        UsageError: it is not.
+    """
+    name = entry.partition("=")[0]
+    if not name or any(character.isspace() for character in name):
+        raise UsageError(f"{place}: {entry!r} is not an environment variable; write NAME=value, or NAME to pass yours.")
+    if "\0" in entry or not _is_text(entry):
+        raise UsageError(f"{place}: the value of {name!r} is not text, and a run stores text.")
+    return entry
+
+
+def _is_text(entry: str) -> bool:
+    try:
+        entry.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _required(text: str | None) -> str:

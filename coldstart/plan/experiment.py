@@ -37,10 +37,10 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -54,6 +54,7 @@ from coldstart.plan.containers import WrittenOptions, checked_volumes, read_opti
 from coldstart.plan.levels import checked_levels, checked_runs, checked_timeout_ns, checked_warmup, checked_workloads
 from coldstart.units import parse_bytes, parse_duration_ns
 
+Record = TypeVar("Record", bound=msgspec.Struct)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TOML_PLACE = re.compile(r"^(.*) \(at (?:line (\d+), column (\d+)|end of document)\)$", re.DOTALL)
 _MSGSPEC_PLACE = re.compile(r"^(.*?)(?: - at `\$\.?(.*)`)?$", re.DOTALL)
@@ -125,12 +126,15 @@ def parse_experiment(data: bytes, where: str, base: Path = Path()) -> Experiment
     """
     table = _parse_toml(data, where)
     _refuse_unknown_keys(table, where)
+    return _experiment(_converted(table, _File, where), where, base)
+
+
+def _converted(table: Mapping[str, object], kind: type[Record], where: str) -> Record:
     try:
-        file = msgspec.convert(table, _File)
+        return msgspec.convert(table, kind)
     except msgspec.ValidationError as error:
         what, key = _MSGSPEC_PLACE.fullmatch(str(error)).groups()  # type: ignore[union-attr]  # it matches any text
         raise InputFileError(f"{where}: {key}" if key else where, what.replace("`", "'") + ".") from error
-    return _experiment(file, where, base)
 
 
 def _parse_toml(data: bytes, where: str) -> dict[str, Any]:
@@ -218,6 +222,16 @@ def _targets(names: tuple[str, ...], where: str) -> tuple[str, ...]:
         return ()
     with _reading(f"{where}: targets"):
         return checked_levels("target", names)
+
+
+def parse_options(table: Mapping[str, object], where: str, base: Path = Path()) -> ContainerOptions:
+    """The options of a table as under ``[options]``; ``where`` names it in messages.
+
+    Raises:
+        InputFileError: a key that is unknown or of the wrong type, or a value that makes no sense.
+    """
+    _check_keys(dict(table), WrittenOptions, where)
+    return _options(_converted(table, WrittenOptions, where), where, base)
 
 
 def _options(options: WrittenOptions, where: str, base: Path) -> ContainerOptions:

@@ -84,6 +84,33 @@ def test_what_was_said_of_the_container_reaches_it(starts: dict[str, Any], cold:
     assert (cell.network.value, cell.tier.value) == ("host", "absent")
 
 
+def test_containers_take_the_options_of_an_experiment_file(
+    starts: dict[str, Any], cold: ColdStart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", "x")
+    options = {"memory": "64m", "cap_drop": ["ALL"], "read_only": True}
+    cold.measure("app:pr", ready="http:8080/", runs=6, env=["TOKEN"], options=options)
+    found = starts["options"]
+    assert (found.memory_bytes, found.cap_drop, found.read_only, found.env) == (64 << 20, ("ALL",), True, ("TOKEN=x",))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"memry": "64m"}, "options: unknown key 'memry'; did you mean 'memory'"),
+        ({"memory": 64}, "options: memory: Expected 'str | null'"),
+        ({"dns": ["x"]}, "options: dns: 'x' is not an IP address"),
+        ({"env": ["A=1"]}, "options: env is a parameter of its own"),
+    ],
+)
+def test_options_that_make_no_sense_are_the_callers_mistake(
+    cold: ColdStart, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        cold.measure("app:pr", ready="http:8080/", runs=6, options=options)
+    assert message in str(caught.value)
+
+
 def test_a_start_is_waited_for_as_long_as_was_said(starts: dict[str, Any], cold: ColdStart) -> None:
     cold.measure("app:pr", ready="http:8080/", runs=6, timeout="5s")
     assert starts["timeout_ns"] == 5_000 * MS
@@ -331,6 +358,18 @@ def test_a_benchmark_mark_of_the_tests_own_keeps_its_options_but_for_the_timer(t
 def test_a_suites_tests_share_one_engine(tmp_path: Path) -> None:
     done = suite(tmp_path, more=ANOTHER)
     assert (done.returncode, (tmp_path / "opened").read_text()) == (0, "x"), done.stdout
+
+
+@pytest.mark.parametrize(("workers", "code"), [(1, 0), (2, 1)])
+def test_beside_other_workers_of_xdist_it_refuses_to_measure(tmp_path: Path, workers: int, code: int) -> None:
+    """A worker is told by xdist how many there are."""
+    (tmp_path / "conftest.py").write_text(
+        f"def pytest_configure(config):\n    config.workerinput = {{'workercount': {workers}, 'workerid': 'gw0'}}\n"
+    )
+    done = suite(tmp_path, "-p", "no:benchmark")
+    assert done.returncode == code, done.stdout
+    assert ("pytest-xdist runs 2 tests at a time here" in done.stdout) is (workers == 2)
+    assert "Traceback" not in done.stdout
 
 
 def test_it_works_without_pytest_benchmark(tmp_path: Path) -> None:
