@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from coldstart.analyse import frames
+from coldstart.analyse.contamination import repeats_in
 from coldstart.analyse.estimate import Estimate, mean_interval, median_interval, quartiles
 from coldstart.model.cell import Cell
 from coldstart.model.sample import CONTAMINATED_ABOVE, Outcome
@@ -32,7 +33,8 @@ class CellSummary(msgspec.Struct, frozen=True, kw_only=True):
     """One cell. Only ``ok`` trials are timed; all others are counted, and never averaged.
 
     ``attempts`` counts every trial but those of warm-up blocks; ``requeued`` those that were repeated because they were
-    not cold, not quiet or throttled; ``resolution_ns`` is the coarsest readiness resolution among the timed trials.
+    not cold, not quiet or throttled; ``resolution_ns`` is the coarsest readiness resolution among the timed trials. An
+    image that could not be proved cold in any trial ``is_never_cold``.
     """
 
     cell: Cell
@@ -46,6 +48,7 @@ class CellSummary(msgspec.Struct, frozen=True, kw_only=True):
     clock_error_ns: int | None
     image_compressed_bytes: int | None
     image_unpacked_bytes: int | None
+    is_never_cold: bool = False
 
     @property
     def failed(self) -> int:
@@ -93,6 +96,7 @@ def _summary(cell: Cell, rows: pd.DataFrame) -> CellSummary:
         clock_error_ns=frames.largest(timed, "clock_error_ns"),
         image_compressed_bytes=frames.largest(rows, "image_compressed_bytes"),
         image_unpacked_bytes=frames.largest(rows, "image_unpacked_bytes"),
+        is_never_cold=bool(repeats_in(rows).never_cold),
     )
 
 

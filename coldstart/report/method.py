@@ -16,19 +16,21 @@ from coldstart.units import format_ns
 _TIERS = {
     Tier.ABSENT: (
         "The image is not in the engine, the start pulls it. Proof in each sample: the registry's access log shows "
-        "that each blob of the manifest was downloaded once, to the byte, and no other, and the engine unpacked each "
-        "layer that it lists. On an engine of one's own nobody sees that log; there the engine's word has to do."
+        "blob downloads and bytes equal to the manifest's, and the engine unpacked each layer that it lists."
     ),
     Tier.CACHED: (
         "The image is in the engine, none of its pages in memory. Proof: no resident page of its layers (mincore) "
-        "just before the start, after the wait for a quiet machine; the image ID present, no blob downloaded."
+        "before the start, the image ID present, no blob downloaded."
     ),
     Tier.WARM: (
         "The image is in the engine and in memory. Proof: the image ID present, at least one earlier start since the "
-        "last eviction, no blob downloaded; and where layers can be read, 95 % of the pages that the earlier start left "
-        "in memory are still there just before this one."
+        "last eviction, no blob downloaded."
     ),
 }
+_BY_DIGEST = " Each blob is named in the sample: those of the manifest, once each, and no other."
+_STILL_THERE = (
+    " Of the pages that the earlier start left in memory, 95 % are still there just before this one (mincore)."
+)
 _START = (
     "One cold start with fully reset state, timed on CLOCK_MONOTONIC from the first request to the first successful "
     "readiness answer. Preparing, proving and waiting for a quiet machine happen before the clock starts. Slow samples "
@@ -52,7 +54,7 @@ def method_section(content: Content) -> Section:
         ("a start", _START),
         ("design", _design(content)),
         ("order", _order(manifest)),
-        *((str(tier), _TIERS[tier]) for tier in tiers),
+        *((str(tier), _TIERS[tier] + _further_proof(content, tier)) for tier in tiers),
         ("not proven", "A trial without its proof is not_cold: it is counted, repeated, and never a timing."),
         ("phases", _phases(content)),
         ("intervals", _INTERVALS),
@@ -66,6 +68,14 @@ def method_section(content: Content) -> Section:
         numeric=frozenset({1}),
     )
     return Section(anchor="method", title="Method", blocks=(Facts(items), *([sources] if sources.rows else [])))
+
+
+def _further_proof(content: Content, tier: Tier) -> str:
+    """What runs before 0.2 did not look at, where this one did."""
+    proofs = [sample.proof for sample in content.samples if sample.proof is not None and sample.trial.cell.tier is tier]
+    if tier is Tier.ABSENT and any(proof.blob_digests for proof in proofs):
+        return _BY_DIGEST
+    return _STILL_THERE if tier is Tier.WARM and any(proof.warmed_bytes for proof in proofs) else ""
 
 
 def reproduce_section(manifest: RunManifest) -> Section:

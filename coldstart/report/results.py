@@ -58,7 +58,9 @@ def _cell_row(content: Content, summary: CellSummary) -> tuple[TableCell, ...]:
         time_text(e2e.mean if e2e else None),
         f"{format_ns(e2e.q1)} to {format_ns(e2e.q3)}" if e2e else "—",
         Mark(str(summary.failed), Tone.BAD) if summary.failed else "0",
-        Mark(f"{requeued} (contaminated)", Tone.BAD) if summary.contaminated else requeued,
+        Mark(f"{requeued} ({'never cold' if summary.is_never_cold else 'contaminated'})", Tone.BAD)
+        if summary.contaminated
+        else requeued,
         format_bytes(summary.image_unpacked_bytes),
         format_ns(summary.resolution_ns),
     )

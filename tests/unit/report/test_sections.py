@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,10 +12,13 @@ from coldstart.model.cell import Tier
 from coldstart.model.host import HostFacts
 from coldstart.model.image import Provenance
 from coldstart.model.run import Comparison, RegistryFacts
+from coldstart.model.sample import ColdProof
 from coldstart.report.compose import compose
 from coldstart.report.content import Content, analyse
 from coldstart.report.document import Code, Document, Facts, Mark, Notice, Paragraph, Picture, Section, Table, Tone
 from coldstart.report.labels import TIMES
+from coldstart.store.frames import tidy as tidy_frame
+from coldstart.store.reader import StoredRun
 from tests.unit import tidy
 from tests.unit.factories import (
     MS,
@@ -25,6 +29,8 @@ from tests.unit.factories import (
     make_host,
     make_image,
     make_manifest,
+    make_sample,
+    make_trial,
 )
 from tests.unit.report.synthetic import article_manifest
 
@@ -151,6 +157,12 @@ def test_a_cell_that_could_not_be_proved_cold_is_noticed_and_contaminates_nothin
     assert notice.endswith("could not be proved cold: its base was there")
 
 
+def test_a_cell_that_could_not_be_proved_cold_is_not_called_contaminated() -> None:
+    never = [tidy.failed(make_cell(), block, "not_cold") for block in range(3)]
+    texts = [str(cell) for row in tables(report([*tidy.starts(WARM, 100), *never]), "cells")[0].rows for cell in row]
+    assert any("3 (never cold)" in text for text in texts)
+
+
 def test_broken_sums_are_noticed() -> None:
     document = report([tidy.row(WARM, gap_ns=5)])
     assert notices(document) == ["1 starts have phases that do not add up."]
@@ -232,6 +244,24 @@ def test_the_method_is_this_runs_own() -> None:
     assert found["phases"].startswith("Drawn from source engine, ")
     assert "seed 42" in found["order"]
     assert ("warm" in found, "absent" in found, "cached" in found) == (True, False, False)
+
+
+@pytest.mark.parametrize(
+    ("tier", "proof", "further"),
+    [
+        (Tier.ABSENT, {"blob_digests": ("sha256:a",)}, "Each blob is named in the sample"),
+        (Tier.WARM, {"warmed_bytes": 5}, "95 % are still there"),
+    ],
+)
+def test_the_method_claims_a_proof_only_of_runs_that_have_it(tier: Tier, proof: dict[str, Any], further: str) -> None:
+    """Runs of version 0.1 proved less, and a report of theirs must not say otherwise."""
+    cell = make_cell(tier=tier)
+    for fields in (dict[str, Any](), proof):
+        sample = make_sample(make_trial(cell=cell), proof=ColdProof(tier=tier, source="registry_log", **fields))
+        run = StoredRun(path=Path("nowhere"), manifest=make_manifest(), samples=(sample,))
+        content = analyse(run.manifest, tidy_frame(run), None, run.samples)
+        document = compose([content], draw=lambda _: ())
+        assert (further in facts(document, "method")[str(tier)]) is bool(fields)
 
 
 def test_a_gates_method_is_one_of_pairs() -> None:
