@@ -10,7 +10,8 @@ import pandas as pd
 from coldstart.analyse import frames
 from coldstart.analyse.compare import unpaired_ratio
 from coldstart.analyse.estimate import Estimate, median_interval
-from coldstart.model.cell import Cell
+from coldstart.model.cell import Cell, Tier
+from coldstart.model.image import Image
 from coldstart.model.run import RunManifest
 
 
@@ -63,9 +64,8 @@ def repetition(then: RunManifest, then_frame: pd.DataFrame, now: RunManifest, no
     """
     first, second = (dict(frames.by_cell(frames.timed(frame))) for frame in (then_frame, now_frame))
     started = {cell for cell, _ in frames.by_cell(now_frame)}
-    images = {(image.workload, image.variant): image.image_id for image in then.images}
-    here = {(image.workload, image.variant): image.image_id for image in now.images}
-    other_images = {key for key, image_id in here.items() if images.get(key, image_id) != image_id}
+    images = {(image.workload, image.variant): image for image in then.images}
+    here = {(image.workload, image.variant): image for image in now.images}
     return Repetition(
         then_run_id=then.run_id,
         now_run_id=now.run_id,
@@ -73,7 +73,12 @@ def repetition(then: RunManifest, then_frame: pd.DataFrame, now: RunManifest, no
         now_host=now.host.host_id,
         differences=_differences(then, now),
         cells=tuple(
-            _agreement(cell, first.get(cell), second.get(cell), other_image=cell.image_key in other_images)
+            _agreement(
+                cell,
+                first.get(cell),
+                second.get(cell),
+                other_image=_is_other(cell, images.get(cell.image_key), here.get(cell.image_key)),
+            )
             for cell in dict.fromkeys((*first, *second))
             if cell in started
         ),
@@ -97,6 +102,14 @@ def _agreement(cell: Cell, then: pd.DataFrame | None, now: pd.DataFrame | None, 
         agreement=agreement,
         reason=reason,
     )
+
+
+def _is_other(cell: Cell, then: Image | None, now: Image | None) -> bool:
+    """Whether the cell's starts are of two images; where the image is pulled, one compressed otherwise is another."""
+    if then is None or now is None:
+        return False
+    is_pulled_otherwise = cell.tier is Tier.ABSENT and then.digest != now.digest
+    return then.image_id != now.image_id or is_pulled_otherwise
 
 
 def _call(ratio: Estimate | None) -> Agreement:
@@ -127,9 +140,13 @@ def _differences(then: RunManifest, now: RunManifest) -> tuple[str, ...]:
     ]
     images = {(image.workload, image.variant): image for image in now.images}
     pairs += [
-        (f"image {image.workload}/{image.variant}", image.image_id, images[image.workload, image.variant].image_id)
+        (f"{what} {image.workload}/{image.variant}", before, after)
         for image in then.images
-        if (image.workload, image.variant) in images
+        if (other := images.get((image.workload, image.variant))) is not None
+        for what, before, after in (
+            ("image", image.image_id, other.image_id),
+            ("manifest of image", image.digest, other.digest),
+        )
     ]
     return tuple(f"{what}: {before} then, {after} now" for what, before, after in pairs if before != after)
 

@@ -188,9 +188,13 @@ def differences(begun: RunManifest, now: RunManifest) -> tuple[str, ...]:
     ]
     made = {(image.workload, image.variant): image for image in now.images}
     pairs += [
-        (f"image {image.workload}/{image.variant}", image.image_id, made[image.workload, image.variant].image_id)
+        (f"{what} {image.workload}/{image.variant}", before, after)
         for image in begun.images
-        if (image.workload, image.variant) in made
+        if (other := made.get((image.workload, image.variant))) is not None
+        for what, before, after in (
+            ("image", image.image_id, other.image_id),
+            ("manifest of image", image.digest, other.digest),  # one image, compressed otherwise, is another pull
+        )
     ]
     return tuple(f"its {what} was {before}, here it is {after}" for what, before, after in pairs if before != after)
 

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from coldstart.analyse.repeat import Agreement, Repetition, repetition
+from coldstart.model.cell import Tier
 from coldstart.model.run import RunManifest
 from tests.unit import tidy
 from tests.unit.factories import MS, make_cell, make_image, make_manifest
@@ -69,6 +70,17 @@ def test_another_image_under_the_same_name_is_not_comparable_but_its_ratio_is_to
     (line,) = found.cells
     assert (line.agreement, line.reason, line.ratio is None) == (Agreement.NOT_COMPARABLE, "another image", False)
     assert any(difference.endswith("sha256:other now") for difference in found.differences)
+
+
+@pytest.mark.parametrize(("tier", "comparable"), [(Tier.ABSENT, False), (Tier.WARM, True)])
+def test_an_image_compressed_otherwise_is_another_pull_and_the_same_start(tier: Tier, comparable: bool) -> None:
+    cell = make_cell(tier=tier)
+    image = make_image(cell.workload, cell.variant)
+    other = msgspec.structs.replace(image, digest="sha256:other")
+    first = tidy.frame(tidy.starts(cell, *TIMES_MS))
+    found = repetition(make_manifest(images=(image,)), first, make_manifest(images=(other,)), first)
+    assert (found.cells[0].reason is None) is comparable
+    assert [difference.partition(":")[0] for difference in found.differences] == ["manifest of image hello/alpine"]
 
 
 def test_what_is_as_it_was_is_no_difference() -> None:

@@ -296,6 +296,10 @@ def test_a_run_goes_on_under_the_manifest_it_has() -> None:
         (engine(storage_driver="vfs"), "its engine's storage was overlay2, here it is vfs"),
         (registry(link="external"), "its registry's link was local link, here it is external"),
         ({"runtimes": (runtime(version="1.2"),)}, "its runtime runc was 1.1.5, here it is 1.2"),
+        (
+            {"images": (make_image(digest="x"),)},
+            f"its manifest of image hello/alpine was {make_image().digest}, here it is x",
+        ),
         ({"images": (make_image(image_id="x"),)}, f"its image hello/alpine was {make_image().image_id}, here it is x"),
     ],
 )
