@@ -1,4 +1,4 @@
-"""Which options a form of the gate heeds: any other is refused by name, for what was asked is what is judged."""
+"""Which options a form of a command heeds: any other is refused by name, for what was asked is what is judged."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ OF_TIMES = frozenset({*_OUTPUT, "slowdowns", "alpha", "summary", "junit"})
 """``gate A.csv B.csv``."""
 OF_STORED = OF_TIMES | {"max_pull_bytes", "max_unpacked_bytes", "max_files", "max_layers"}
 """``gate RUN`` and ``gate RUN RUN``."""
+OF_BANK = frozenset({"pairs", "max_slowdown", "alpha", "results", "as_json"})
+"""``calibrate --pairs 0``."""
 _NOT_SAID = {ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP}
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from coldstart.cli import _heeded as heeded
 from coldstart.cli._contenders import rule_of
 from coldstart.cli._extras import can_report
 from coldstart.cli._options import (
@@ -68,6 +69,8 @@ def command(**said: Any) -> None:
     if rule.cells or rule.metrics:
         raise UsageError(f"--max-slowdown {said['max_slowdown']!r}: a calibration is of one percentage, such as 5%.")
     interrupted = False
+    if not said["pairs"]:
+        heeded.refuse_others(heeded.OF_BANK, "with --pairs 0 nothing is measured")
     if said["pairs"]:
         interrupted = _measure(said)
     calibration = _calibrated(said["results"], rule)

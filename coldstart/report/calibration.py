@@ -47,7 +47,7 @@ def summary(calibration: Calibration) -> str:
     return (
         f"On this class of machine ({calibration.host_class}) {rates.regressions} of {rates.gates} gates of a start "
         f"against itself called a regression (at most {rates.upper:.1%}, 95 %), and {rates.inconclusive} ended "
-        "inconclusive (coldstart calibrate)."
+        f"inconclusive (coldstart calibrate, on {', '.join(cell.cell for cell in calibration.cells)})."
     )
 
 

@@ -32,6 +32,7 @@ tier = ["warm"]
 network = ["host"]
 """
 SLOW = PLAIN.replace("plain", "slow") + '[options]\nenv = ["INJECT_APP_START_NS=150000000"]\n'
+LATE = PLAIN.replace("plain", "late") + '[options]\nenv = ["INJECT_RESPOND_NS=150000000"]\n'
 BROKEN = PLAIN.replace("plain", "broken").replace("runs = 10", 'runs = 10\ntimeout = "300ms"') + (
     '[options]\nenv = ["INJECT_APP_START_NS=10000000000"]\n'
 )
@@ -44,7 +45,7 @@ class Gate:
         self.folder = folder
         self.environment = {**os.environ, "COLDSTART_STATE_DIR": str(bed.root)}
         self.environment.pop("GITHUB_STEP_SUMMARY", None)
-        for name, text in (("plain", PLAIN), ("slow", SLOW), ("broken", BROKEN)):
+        for name, text in (("plain", PLAIN), ("slow", SLOW), ("late", LATE), ("broken", BROKEN)):
             (folder / f"{name}.toml").write_text(text)
 
     def __call__(self, *arguments: str) -> tuple[int, str, str]:
@@ -89,6 +90,19 @@ def test_a_delay_before_the_app_listens_is_a_regression_of_readiness(gate: Gate)
     junit = ET.parse(gate.folder / "gate.xml").getroot()  # noqa: S314  our own file
     assert junit.get("failures") == "2"
     assert "regression" in (gate.folder / "s.md").read_text()
+
+
+def test_a_first_answer_that_comes_later_is_a_regression(gate: Gate) -> None:
+    code, out, said = gate("gate", "./plain.toml", "./late.toml", "--json")
+    assert code == 1, said
+    (decision,) = json.loads(out)["decisions"]
+    assert (decision["call"], decision["tolerated"]) == ("regression", 0.05)
+    assert 120e6 <= decision["shift_ns"]["value"] <= 180e6
+
+
+def test_what_a_command_in_the_container_cannot_resolve_is_never_ok(gate: Gate) -> None:
+    code, out, said = gate("gate", "./plain.toml", "./plain.toml", "--ready", "exec:/inject check")
+    assert (code, "this probe cannot resolve +5.0%" in " ".join(out.split())) == (3, True), said
 
 
 def test_a_faster_candidate_is_ok_and_can_be_judged_once_more(gate: Gate) -> None:

@@ -158,6 +158,12 @@ def test_a_rule_that_is_none_is_refused_before_anything_is_measured(
     assert (done.code, len(done.messages), calibrate.results.exists()) == (2, 1, False)
 
 
+def test_an_option_of_measuring_is_refused_where_nothing_is_measured(calibrate: Calibrate) -> None:
+    calibrate.found("--pairs", "1", *FAKE)
+    done = calibrate("--pairs", "0", "--runtime", "crun")
+    assert (done.code, "--runtime: with --pairs 0 nothing is measured; leave it out." in done.err) == (2, True)
+
+
 def test_the_tables_say_how_much_is_known(calibrate: Calibrate) -> None:
     out = calibrate("--pairs", "1", *FAKE).out
     assert "0 of 0 gates of a start against itself called a regression" in out

@@ -63,7 +63,7 @@ def tables(section: Section) -> tuple[Table, ...]:
 def test_a_sentence_says_how_many_gates_of_how_many_were_wrong() -> None:
     assert summary(calibration()) == (
         "On this class of machine (here) 0 of 5 gates of a start against itself called a regression (at most 45.1%, "
-        "95 %), and 0 ended inconclusive (coldstart calibrate)."
+        f"95 %), and 0 ended inconclusive (coldstart calibrate, on {CELL})."
     )
 
 

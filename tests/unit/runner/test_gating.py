@@ -19,7 +19,7 @@ from coldstart.measure import session
 from coldstart.model.cell import Side, Tier, Trial
 from coldstart.model.image import Image
 from coldstart.model.rule import Rule
-from coldstart.model.sample import Outcome, Sample, SentinelReading
+from coldstart.model.sample import Harness, Outcome, Sample, SentinelReading
 from coldstart.plan.pairing import paired_blocks
 from coldstart.runner import gating as module
 from coldstart.runner.contest import Contest, prepare_contest
@@ -38,6 +38,7 @@ class Starts:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ms = {Side.BASELINE: 100.0, Side.CANDIDATE: 100.0}
         self.noise = dict.fromkeys(Tier, 0.0)
+        self.resolution_ms = dict.fromkeys(Side, 0.0)
         self.failing: set[tuple[Side, int]] = set()
         self.spoilt: set[tuple[Side, int]] = set()
         self.never_cold: set[tuple[Side, Tier]] = set()
@@ -68,6 +69,7 @@ class Starts:
                     run_id=self.run_id,
                     pull_ns=0 if trial.cell.tier is Tier.WARM else 1,
                     init_ns=round(length * MS),
+                    harness=Harness(probe_resolution_ns=round(starts.resolution_ms[trial.side] * MS)),
                 )
 
         monkeypatch.setattr(session, "Stage", Stage)
@@ -124,6 +126,20 @@ def gated(
 
 def blocks_of(run: StoredRun) -> int:
     return len({sample.trial.block for sample in run.samples})
+
+
+def test_what_the_probe_cannot_resolve_ends_it_once_it_is_within_that(starts: Starts, tmp_path: Path) -> None:
+    starts.resolution_ms[Side.BASELINE] = 20
+    run, told = gated(tmp_path)
+    assert (blocks_of(run), told[-1][0].call) == (10, Call.INCONCLUSIVE)
+    assert "this probe cannot resolve +5.0%" in told[-1][0].reason
+
+
+def test_a_candidate_whose_probe_sees_little_is_not_tolerated_more(starts: Starts, tmp_path: Path) -> None:
+    starts.resolution_ms[Side.CANDIDATE] = 500
+    starts.ms[Side.CANDIDATE] = 150
+    run, told = gated(tmp_path)
+    assert (blocks_of(run), told[-1][0].call) == (10, Call.REGRESSION)
 
 
 def test_a_verdict_at_the_first_look_ends_it(starts: Starts, tmp_path: Path) -> None:
