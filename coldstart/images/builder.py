@@ -17,7 +17,7 @@ from coldstart.engines.wire import LABEL, OWNER
 from coldstart.errors import ImageBuildError
 from coldstart.images.bases import TAG_PREFIX, Base
 from coldstart.images.catalogue import FILE_NAME, Variant, Workload
-from coldstart.images.host import ImageHost, engine_client
+from coldstart.images.host import ImageHost, engine_client, patient
 from coldstart.images.layers import EPOCH_S
 from coldstart.images.recipe import Progress
 from coldstart.images.wheels import FOLDER as WHEELS
@@ -49,7 +49,7 @@ class Builder:
         if record.name not in self._base_tags:
             self._progress(f"loading base {record.name} ({record.provenance.what})")
             self._base_tags[record.name] = record.tag
-            with base.archive.open("rb") as archive:
+            with base.archive.open("rb") as archive, patient(self._client):
                 for event in self._client.load_image(archive):  # type: ignore[no-untyped-call]
                     if "error" in event:
                         raise ImageBuildError(f"base {record.name} could not be loaded: {event['error']}")
@@ -66,7 +66,15 @@ class Builder:
         chosen = workload.variant(variant)
         arguments = {base.record.argument: self.load(base) for base in bases}
         self._progress(f"building {workload.name}/{variant}")
-        events = self._client.build(
+        with patient(self._client):
+            self._follow(self._build(workload, chosen, arguments, tag, wheels), f"{workload.name}/{variant}")
+        return str(self._client.inspect_image(tag)["Id"])  # type: ignore[no-untyped-call]
+
+    def _build(
+        self, workload: Workload, chosen: Variant, arguments: dict[str, str], tag: str, wheels: Iterable[Path]
+    ) -> Iterator[dict[str, Any]]:
+        self.tags.append(tag)
+        events: Iterator[dict[str, Any]] = self._client.build(
             fileobj=io.BytesIO(context(workload, chosen, wheels)),
             custom_context=True,
             dockerfile=chosen.dockerfile,
@@ -78,9 +86,7 @@ class Builder:
             forcerm=True,
             decode=True,
         )
-        self.tags.append(tag)
-        self._follow(events, f"{workload.name}/{variant}")
-        return str(self._client.inspect_image(tag)["Id"])  # type: ignore[no-untyped-call]
+        return events
 
     def push(self, tag: str) -> None:
         """Push to the registry the tag names.
@@ -90,9 +96,10 @@ class Builder:
         """
         repository, _, name = tag.rpartition(":")
         self._progress(f"pushing {tag}")
-        for event in self._client.push(repository, tag=name, stream=True, decode=True):
-            if "error" in event:
-                raise ImageBuildError(f"{tag} could not be pushed: {event['error']}")
+        with patient(self._client):
+            for event in self._client.push(repository, tag=name, stream=True, decode=True):
+                if "error" in event:
+                    raise ImageBuildError(f"{tag} could not be pushed: {event['error']}")
 
     def _follow(self, events: Iterator[dict[str, Any]], what: str) -> None:
         log: list[str] = []

@@ -6,18 +6,22 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import docker
 import docker.errors
 import msgspec
 import requests
+import urllib3
 from docker.utils import kwargs_from_env
 
 from coldstart.errors import EngineUnreachableError, ImageBuildError
 from coldstart.images import platforms
 from coldstart.images.registry import Registry
 
-_TIMEOUT_S = 900  # a layer of hundreds of megabytes is committed without a word on a slow card
+_CONNECT_S = 10
+_ANSWER_S = 120  # a large image is removed without a word on a slow card
+_SILENCE_S = 900  # a layer of hundreds of megabytes is committed without a word on a slow card
 
 
 class ImageHost(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,8 +43,31 @@ class ImageHost(msgspec.Struct, frozen=True, kw_only=True):
         return None if self.registry_address is None else Registry(self.registry_address, self.registry_netns)
 
 
+class _BoundedClient(docker.APIClient):
+    """docker-py's client, but without the requests that it lets wait for ever: builds, pulls and saved images."""
+
+    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
+        """Every request has the client's time limit for a silence, streams too."""
+        if kwargs.get("timeout") is None:
+            kwargs["timeout"] = self.timeout
+        return super().request(*args, **kwargs)
+
+    def _disable_socket_timeout(self, socket: object) -> None:
+        """Called before a saved image is read: its limit stays."""
+
+
 @contextmanager
-def engine_client(url: str, timeout_s: int = _TIMEOUT_S) -> Iterator[docker.APIClient]:
+def patient(client: docker.APIClient) -> Iterator[None]:
+    """For what the engine works on at length: a silence of minutes is none yet."""
+    before, client.timeout = client.timeout, _SILENCE_S
+    try:
+        yield
+    finally:
+        client.timeout = before
+
+
+@contextmanager
+def engine_client(url: str, timeout_s: int = _ANSWER_S) -> Iterator[docker.APIClient]:
     """A connection to the engine at ``url``; its errors become ours. It may be silent for ``timeout_s``.
 
     Raises:
@@ -51,14 +78,15 @@ def engine_client(url: str, timeout_s: int = _TIMEOUT_S) -> Iterator[docker.APIC
         raise EngineUnreachableError(f"no engine answers at {url}: there is no such socket. Is it running?")
     tls = kwargs_from_env().get("tls", False) if url == os.environ.get("DOCKER_HOST") else False
     try:
-        client = docker.APIClient(base_url=url, version="auto", timeout=timeout_s, tls=tls)
+        client = _BoundedClient(base_url=url, version="auto", timeout=min(_CONNECT_S, timeout_s), tls=tls)
     except docker.errors.DockerException as error:
         raise EngineUnreachableError(f"no engine answers at {url} ({error}). Is it running?") from error
+    client.timeout = timeout_s
     try:
         yield client
     except docker.errors.APIError as error:
         raise ImageBuildError(f"the engine at {url} refused: {error.explanation or error}") from error
-    except (docker.errors.DockerException, requests.RequestException) as error:
+    except (docker.errors.DockerException, requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise EngineUnreachableError(f"lost the engine at {url}: {error}") from error
     finally:
         client.close()

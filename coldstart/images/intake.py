@@ -32,7 +32,7 @@ from coldstart.errors import (
     UsageError,
 )
 from coldstart.images import imports, oci, platforms, processes, remote
-from coldstart.images.host import ImageHost, engine_client, platform_of
+from coldstart.images.host import ImageHost, engine_client, patient, platform_of
 from coldstart.images.own_docker import own_docker
 from coldstart.images.recipe import Progress
 from coldstart.images.reference import Reference
@@ -237,10 +237,12 @@ def _pinned(digests: Sequence[str], parsed: Reference) -> str | None:
 
 
 def _pull(client: docker.APIClient, reference: str, parsed: Reference) -> None:
+    tag = parsed.digest or parsed.tag or "latest"
     try:
-        for event in client.pull(parsed.name, tag=parsed.digest or parsed.tag or "latest", stream=True, decode=True):
-            if "error" in event:
-                raise remote.refusal(reference, str(event["error"]))
+        with patient(client):
+            for event in client.pull(parsed.name, tag=tag, stream=True, decode=True):
+                if "error" in event:
+                    raise remote.refusal(reference, str(event["error"]))
     except docker.errors.APIError as error:
         raise remote.refusal(reference, str(error.explanation or error)) from error
 

@@ -79,6 +79,7 @@ class FakeDocker:
     """An engine's images and containers, with the API's refusals: a parent cannot be removed before its children."""
 
     def __init__(self) -> None:
+        self.timeout = 120
         self.listed: dict[str, dict[str, Any]] = {}
         self.parents: dict[str, str] = {}
         self.in_use: set[str] = set()
