@@ -9,13 +9,14 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from coldstart.engines import daemons
-from coldstart.engines.daemons import daemon_pids, listener_pid
+from coldstart.engines.daemons import Activity, condition_of, daemon_pids, end_container, family, listener_pid
 
 INIT = 1
 DOCKERD, CONTAINERD, OTHERS = 500, 501, 900
@@ -187,3 +188,120 @@ def test_a_listener_that_accepts_nobody_is_not_waited_for_long(short: Path, monk
                 waiting.setblocking(False)
                 waiting.connect(str(short / "s"))
         assert listener_pid(short / "s") is None
+
+
+# --- whether they live, and work ---
+
+
+@pytest.mark.parametrize(
+    ("state", "condition"),
+    [
+        ("S", None),
+        ("R", None),
+        ("D", None),
+        ("T", "is stopped"),
+        ("t", "is stopped"),
+        ("Z", "is gone"),
+        ("X", "is gone"),
+    ],
+)
+def test_a_process_is_judged_by_its_state(proc: Path, state: str, condition: str | None) -> None:
+    run_for(proc, DOCKERD, ticks=0, state=state)
+    assert condition_of(DOCKERD, proc) == condition
+
+
+def test_a_process_without_a_folder_is_gone(proc: Path) -> None:
+    assert condition_of(DOCKERD, proc) == "is gone"
+
+
+def run_for(proc: Path, pid: int, *, ticks: int, state: str = "S", parent: int = INIT) -> None:
+    """A process that used so much CPU time, with one task."""
+    text = f"{pid} (some (odd) name) {state} {parent} {pid} {pid} 0 -1 4194560 0 0 0 0 {ticks} 0 0 0 20 0"
+    for folder in (proc / str(pid), proc / str(pid) / "task" / str(pid)):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "stat").write_text(text)
+
+
+def test_a_family_is_what_descends_from_its_roots(proc: Path) -> None:
+    for pid, parent in ((DOCKERD, INIT), (CONTAINERD, DOCKERD), (502, CONTAINERD), (OTHERS, INIT)):
+        run_for(proc, pid, ticks=0, parent=parent)
+    assert sorted(family([DOCKERD, 77], proc)) == [DOCKERD, CONTAINERD, 502]
+
+
+class Looks:
+    """Looks at dockerd and its child, one second of the clock apart."""
+
+    def __init__(self, proc: Path) -> None:
+        self.proc = proc
+        self.now_ns = 0
+        self.activity = Activity(lambda: (DOCKERD,), proc, lambda: self.now_ns)
+
+    def after(self, seconds: float = 1, *, ticks: int, state: str = "S") -> bool:
+        """What the next look finds, after the child used ``ticks`` in all."""
+        self.now_ns += int(seconds * 1e9)
+        run_for(self.proc, DOCKERD, ticks=7)
+        run_for(self.proc, CONTAINERD, ticks=ticks, state=state, parent=DOCKERD)
+        return self.activity.goes_on()
+
+
+@pytest.fixture
+def looks(proc: Path) -> Looks:
+    """The first look is done: it has nothing to compare with, and says yes."""
+    found = Looks(proc)
+    assert found.after(ticks=100)
+    return found
+
+
+def test_an_engine_works_while_a_process_of_its_family_takes_cpu_time(looks: Looks) -> None:
+    assert [looks.after(ticks=110), looks.after(ticks=110)] == [True, False]
+
+
+def test_the_little_that_an_idle_daemon_takes_is_no_work(looks: Looks) -> None:
+    ticks_per_second = os.sysconf("SC_CLK_TCK")
+    assert not looks.after(30, ticks=100 + ticks_per_second)
+
+
+def test_who_waits_for_a_disk_works_but_not_for_ever(looks: Looks) -> None:
+    assert looks.after(30, ticks=100, state="D")
+    assert looks.after(590, ticks=100, state="D")
+    assert not looks.after(20, ticks=100, state="D")
+
+
+def test_after_some_work_a_disk_may_be_waited_for_anew(looks: Looks) -> None:
+    assert looks.after(30, ticks=100, state="D")
+    assert looks.after(400, ticks=9000, state="D")
+    assert looks.after(400, ticks=9000, state="D")
+
+
+def test_an_engine_whose_processes_are_gone_does_not_work(looks: Looks, proc: Path) -> None:
+    for pid in (DOCKERD, CONTAINERD):
+        (proc / str(pid) / "stat").unlink()
+    looks.now_ns += 1_000_000_000
+    assert not looks.activity.goes_on()
+
+
+def test_the_shim_of_a_container_is_killed_with_all_that_descends_from_it_and_no_other() -> None:
+    wanted, other = "a" * 64, "b" * 64
+    shims = [
+        subprocess.Popen(["sh", "-c", "sleep 600 & echo $!; wait", "shim", "-id", name], stdout=subprocess.PIPE)
+        for name in (wanted, other)
+    ]
+    try:
+        assert all(shim.stdout is not None for shim in shims)
+        children = [int(shim.stdout.readline()) for shim in shims if shim.stdout is not None]
+        assert end_container(wanted) == 2
+        assert [shims[0].wait(5), shims[1].poll()] == [-9, None]
+        assert [_settles(condition_of, children[0]), condition_of(children[1])] == ["is gone", None]
+        assert end_container(wanted) == 0
+    finally:
+        end_container(other)
+        for shim in shims:
+            shim.communicate()
+
+
+def _settles(condition: Callable[[int], str | None], pid: int) -> str | None:
+    for _ in range(100):
+        if (found := condition(pid)) is not None:
+            return found
+        time.sleep(0.02)
+    return None
