@@ -99,6 +99,26 @@ def source_option(text: str) -> Callable[[Command], Command]:
     )
 
 
+def timeout_option(function: Command) -> Command:
+    """How long a start may take."""
+    return click.option(
+        "--timeout",
+        metavar="TIME",
+        help="How long one start may take, from its request until it is ready, such as 30s. A create may take as long. "
+        "A pull may take longer as long as it makes progress.",
+    )(function)
+
+
+def budget_option(function: Command) -> Command:
+    """How long measuring may take in all."""
+    return click.option(
+        "--budget",
+        metavar="TIME",
+        help="Begin no block that would not end within this time, such as 40m. A start that hangs ends by --timeout, "
+        "and after the budget no other is begun.",
+    )(function)
+
+
 def complete_run(ctx: click.Context, _param: click.Parameter, start: str) -> list[str]:
     """IDs of runs that begin so."""
     results = Path(ctx.params.get("results") or "results")

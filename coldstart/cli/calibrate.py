@@ -17,10 +17,12 @@ from coldstart.cli._extras import can_report
 from coldstart.cli._options import (
     PassThrough,
     bases_option,
+    budget_option,
     container_options,
     factor_options,
     results_option,
     source_option,
+    timeout_option,
 )
 from coldstart.cli._overrides import parse_overrides
 from coldstart.cli._stored import opened
@@ -48,8 +50,8 @@ NAME = "calibrate"
 @click.option("--image", metavar="REF", help="Calibrate on this image, with --ready, instead of the catalogue's.")
 @click.option("--ready", metavar="PROBE", help="When --image is ready, as in coldstart run.")
 @factor_options
-@click.option("--timeout", metavar="TIME", help="How long one start may take to become ready, such as 30s.")
-@click.option("--budget", metavar="TIME", help="Begin no block that would not end within this time, such as 40m.")
+@timeout_option
+@budget_option
 @source_option("Where phases come from; auto: the kernel's trace where it can be had, else the next best.")
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Of the random order.  [default: random, stored]")
 @container_options

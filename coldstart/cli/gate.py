@@ -16,11 +16,13 @@ from coldstart.cli._extras import can_report
 from coldstart.cli._options import (
     PassThrough,
     bases_option,
+    budget_option,
     complete_run,
     container_options,
     factor_options,
     results_option,
     source_option,
+    timeout_option,
 )
 from coldstart.cli._verdict import SUMMARY_VARIABLE, conclude_stored, exit_with, judge_stored, judge_two, kind_of
 from coldstart.errors import EXIT_INCONCLUSIVE, EXIT_INTERRUPTED, MissingExtraError, UsageError
@@ -62,8 +64,8 @@ if TYPE_CHECKING:
 @click.option("--max-files", metavar="LIMIT", help="The same of files: +5%, +100, or 2000 in all.")
 @click.option("--max-layers", metavar="LIMIT", help="The same of layers.")
 @click.option("--targets", type=click.Path(path_type=Path), metavar="FILE", help="Judge a stored RUN by budgets.")
-@click.option("--timeout", metavar="TIME", help="How long one start may take to become ready, such as 30s.")
-@click.option("--budget", metavar="TIME", help="Begin no block that would not end within this time, such as 40m.")
+@timeout_option
+@budget_option
 @click.option(
     "--on-inconclusive",
     type=click.Choice(("pass", "fail")),

@@ -15,6 +15,7 @@ import click
 from coldstart.cli._options import (
     PassThrough,
     bases_option,
+    budget_option,
     complete_run,
     container_command,
     container_options,
@@ -22,6 +23,7 @@ from coldstart.cli._options import (
     factor_options,
     results_option,
     source_option,
+    timeout_option,
 )
 from coldstart.cli._overrides import parse_overrides
 from coldstart.errors import CorruptRunError, UsageError
@@ -56,8 +58,8 @@ _WITH_RESUME = {"resume", "trust", "budget", "source", "bases", "results", "as_j
 @factor_options
 @click.option("-n", "--runs", type=int, metavar="N", help="Measured starts of each cell.")
 @click.option("-w", "--warmup", type=int, metavar="N", help="Blocks before them that are left out.")
-@click.option("--timeout", metavar="TIME", help="How long one start may take to become ready, such as 30s.")
-@click.option("--budget", metavar="TIME", help="Begin no block that would not end within this time, such as 40m.")
+@timeout_option
+@budget_option
 @source_option("Where phases come from; auto: the kernel's trace where it can be had, else the next best.")
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Of the random order.  [default: random, stored]")
 @container_options

@@ -6,7 +6,7 @@ The format, with ``[options]`` and all but ``name``, ``runs`` and the first four
     description = "what it shows"
     runs = 20                   # measured blocks
     warmup = 1                  # blocks before them, declared to be left out
-    timeout = "30s"             # for one start to become ready
+    timeout = "30s"             # for one start, from its request until it is ready
     ready = "http:8080/"        # instead of each workload's own probe
     targets = ["article"]       # published claims to compare with
     egress = true               # a way out of the testbed while measuring, for apps that need one; default: none
