@@ -41,6 +41,10 @@ FILE = ("a", tarfile.REGTYPE, 3, b"abc")
         _tar(FILE, ("p", tarfile.XHDTYPE, 14, b"14 size=-1024\n"), ("b", tarfile.REGTYPE, 0, b"")),
         _tar(("p", tarfile.XHDTYPE, 9, b"0 size=1\n"), FILE),
         _tar(FILE)[:300],
+        _tar(("a", tarfile.REGTYPE, 1 << 49, b"x")),
+        _tar(FILE, ("a", tarfile.REGTYPE, 1 << 62, b"x")),
+        _tar(FILE, ("a", tarfile.REGTYPE, 1 << 70, b"x")),
+        _tar(FILE, ("p", tarfile.XHDTYPE, 31, b"31 size=99999999999999999999999\n"), ("b", tarfile.REGTYPE, 0, b"")),
     ],
 )
 @pytest.mark.parametrize("mode", ["file", "stream"])
