@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 from coldstart.analyse.recovery import Recovery, State, judge
 from coldstart.model.truth import Arm, TruthTrial
+from coldstart.units import NS_PER_S
 
 FIRST_LOOK = 10
 """After so many blocks the bounds are judged for the first time, then after each doubling, and at the end."""
 
+_SILENCE_NS = 15 * NS_PER_S  # a slow machine's block takes minutes
 _WORTH_A_LOOK = 1.5  # a look that is soon followed by the last one costs more than it can save
 
 
@@ -56,15 +58,19 @@ def conduct(
     planned, begun_ns = look_blocks(runs), now_ns()
     done: list[TruthTrial] = []
     looks: list[int] = []
-    interrupted = False
+    interrupted, told_ns = False, begun_ns
     try:
         for trial in trials:
             done.append(trial)
-            late = deadline_ns is not None and now_ns() >= deadline_ns
-            if len(done) % len(arms) and not late:
+            at_ns = now_ns()
+            late = deadline_ns is not None and at_ns >= deadline_ns
+            whole = len(done) % len(arms) == 0
+            if whole or late or at_ns - told_ns >= _SILENCE_NS:
+                tell(_progress(done, len(arms) * runs, at_ns - begun_ns, deadline_ns, at_ns))
+                told_ns = at_ns
+            if not (whole or late):
                 continue
             blocks = len(done) // len(arms)
-            tell(_progress(done, len(arms) * runs, now_ns() - begun_ns, deadline_ns, now_ns()))
             if not any(one.failure is None for one in done):
                 break
             if late or blocks in planned:
@@ -96,4 +102,4 @@ def _progress(done: Sequence[TruthTrial], total: int, used_ns: int, deadline_ns:
     left_ns = used_ns // len(done) * (total - len(done))
     if deadline_ns is not None:
         left_ns = max(0, min(left_ns, deadline_ns - now_ns))
-    return f"[{len(done)}/{total}] {failed} failed, at most {left_ns // 1_000_000_000} s left"
+    return f"[{len(done)}/{total}] {failed} failed, at most {left_ns // NS_PER_S} s left"
