@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from coldstart.decoding import UNREADABLE
 from coldstart.errors import EngineError, EngineTimeoutError, EngineUnreachableError, UsageError
 from coldstart.units import NS_PER_S
 
@@ -42,7 +43,7 @@ class Response(NamedTuple):
         """
         try:
             return msgspec.json.decode(self.body)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise EngineError(f"the engine answered something that is no JSON: {self.body[:80]!r}") from error
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from coldstart.decoding import UNREADABLE
 from coldstart.engines.base import LayerEvent
 from coldstart.errors import EngineError
 
@@ -64,5 +65,5 @@ def _messages(stamped: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, _Mess
 def _decoded(line: bytes) -> _Message:
     try:
         return _decoder.decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise EngineError(f"the engine's pull progress is not JSON: {line[:80]!r}") from error

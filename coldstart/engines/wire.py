@@ -9,7 +9,9 @@ from typing import Any
 
 import msgspec
 
+from coldstart.decoding import UNREADABLE
 from coldstart.engines.base import ContainerSpec, ContainerState, Health
+from coldstart.errors import EngineError
 from coldstart.model.options import ContainerOptions
 
 LABEL = "coldstart.owner"  # of images we built
@@ -21,11 +23,14 @@ _INSTANT = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9})
 
 
 def wall_ns(text: str) -> int | None:
-    """Docker's RFC 3339 instant with up to nine decimals, as ns since the epoch; ``None`` for its zero value."""
+    """Docker's RFC 3339 instant with up to nine decimals, as ns since the epoch; ``None`` for its zero value or no date."""
     match = _INSTANT.fullmatch(text)
     if match is None or text == _UNSTARTED:
         return None
-    seconds = calendar.timegm(tuple(int(part) for part in match.groups()[:6]))
+    try:
+        seconds = calendar.timegm(tuple(int(part) for part in match.groups()[:6]))
+    except ValueError:  # a thirteenth month
+        return None
     if match.group(8):  # the instants of health checks are in the daemon's own time zone
         east_s = int(match.group(9)) * 3600 + int(match.group(10)) * 60
         seconds -= east_s if match.group(8) == "+" else -east_s
@@ -33,7 +38,18 @@ def wall_ns(text: str) -> int | None:
 
 
 def container_state(inspected: dict[str, Any]) -> ContainerState:
-    """What an inspect answer says of a container's life."""
+    """What an inspect answer says of a container's life.
+
+    Raises:
+        EngineError: it is not such an answer.
+    """
+    try:
+        return _state(inspected)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise EngineError(f"the engine's answer does not describe a container ({error!r}).") from error
+
+
+def _state(inspected: dict[str, Any]) -> ContainerState:
     state = inspected["State"]
     networks = (inspected.get("NetworkSettings") or {}).get("Networks") or {}
     addresses = [network["IPAddress"] for network in networks.values() if network.get("IPAddress")]
@@ -155,7 +171,7 @@ def message_of(body: bytes) -> str:
     """An error answer's message, or the answer itself."""
     try:
         message = msgspec.json.decode(body, type=_Refusal).message
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except UNREADABLE:
         message = body.decode(errors="replace")
     return message.strip() or "no reason given"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from coldstart.decoding import UNREADABLE
 from coldstart.errors import ImageBuildError
 from coldstart.images import alpine, debian, distroless, python, upstream
 from coldstart.images.archive import read_archive, write_archive
@@ -82,7 +83,7 @@ def cached(cache: Path, name: str, platform: str, source: BaseSource) -> Base | 
         folder = _folder(cache, name, platform, origin)
         try:
             record = msgspec.json.decode((folder / "base.json").read_bytes(), type=BaseRecord)
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, *UNREADABLE):
             continue  # a cache is made again, not trusted
         return Base(record=record, archive=folder / _ARCHIVE)
     return None

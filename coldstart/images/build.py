@@ -12,6 +12,7 @@ import docker
 import docker.errors
 import msgspec
 
+from coldstart.decoding import UNREADABLE
 from coldstart.errors import ImageBuildError, NotPublishedError
 from coldstart.images.bases import Base, BaseSource, cached, ensure_bases
 from coldstart.images.builder import Builder, building, context_files
@@ -230,7 +231,7 @@ def repository_of(workload: str) -> str:
 def _recorded(record_path: Path) -> Image | None:
     try:
         return msgspec.json.decode(record_path.read_bytes(), type=Image)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, *UNREADABLE):
         return None  # a cache is made again, not trusted
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from coldstart.decoding import UNREADABLE
 from coldstart.discovery import catalogue_dir
 from coldstart.errors import InputFileError, UnknownNameError, UsageError
 from coldstart.images.bases import NAMES as BASE_NAMES
@@ -75,7 +76,7 @@ def load_workload(path: Path) -> Workload:
         file = msgspec.toml.decode(path.read_bytes(), type=_File)
     except OSError as error:
         raise InputFileError(path, f"cannot be read ({error.strerror}).") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise InputFileError(path, f"{error}.", "Keys: name, description, ready, wheels, variants.NAME.") from error
     if file.name != path.resolve().parent.name:
         raise InputFileError(

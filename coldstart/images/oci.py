@@ -12,6 +12,7 @@ from typing import Annotated, NamedTuple, TypeVar
 
 import msgspec
 
+from coldstart.decoding import UNREADABLE
 from coldstart.errors import InputFileError
 from coldstart.images import platforms
 
@@ -143,7 +144,7 @@ def decoded(content: bytes, kind: type[T], where: object, what: str) -> T:
     """
     try:
         return msgspec.json.decode(content, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise InputFileError(where, f"{what} cannot be read ({error}).") from error
 
 

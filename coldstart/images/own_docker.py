@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from coldstart.decoding import UNREADABLE
 from coldstart.errors import UsageError
 
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
@@ -68,7 +69,7 @@ def own_docker(environ: Mapping[str, str] = os.environ) -> OwnDocker:
     file = folder / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
     try:
         host = msgspec.json.decode(file.read_bytes(), type=_Context).endpoints.docker.host
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except (OSError, *UNREADABLE) as error:
         raise UsageError(
             f"Docker's context {name!r} (from {chosen_by}) cannot be read from {file}: {error}. docker context ls "
             "lists them; DOCKER_HOST names one for this command."
@@ -87,5 +88,5 @@ def _current(config: Path) -> str:
     """The context in use; none where the file cannot be read or is not one of Docker's."""
     try:
         return msgspec.json.decode(config.read_bytes(), type=_Config).current_context
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except (OSError, *UNREADABLE):
         return ""

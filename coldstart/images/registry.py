@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from coldstart.decoding import UNREADABLE
 from coldstart.engines.netns import tcp_socket
 from coldstart.errors import ImageBuildError, RegistryUnreachableError
 from coldstart.images import oci, tars
@@ -42,7 +43,7 @@ def healthcheck_of(config: dict[str, Any]) -> Healthcheck:
     """
     try:
         return _healthcheck(msgspec.convert(config, oci.Settings))
-    except msgspec.ValidationError as error:
+    except UNREADABLE as error:
         raise ImageBuildError(f"the image's configuration cannot be read ({error}).") from error
 
 
@@ -77,7 +78,7 @@ class Registry:
             body = self._read(answer, oci.DOCUMENT_MAX_BYTES)
         try:
             content = msgspec.json.decode(body, type=oci.Document)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise RegistryUnreachableError(f"{self.address} answers, but not as a registry: {error}") from error
         return Manifest(digest=oci.digest_of(body), content=content)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from coldstart.decoding import UNREADABLE
 from coldstart.errors import UsageError
 from coldstart.model.options import ContainerOptions
 from coldstart.units import parse_bytes
@@ -194,7 +195,7 @@ def _security(text: str, place: str, base: Path) -> str:
         return "seccomp=" + msgspec.json.encode(msgspec.json.decode(path.read_bytes(), type=dict[str, object])).decode()
     except OSError as error:
         raise UsageError(f"{place}: the seccomp profile {path} cannot be read ({error.strerror}).") from error
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise UsageError(f"{place}: the seccomp profile {path} is not a JSON object ({error}).") from error
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from coldstart.analyse.calibration import Calibration, CellCalibration, PowerPoint, Rates
+from coldstart.decoding import UNREADABLE
 from coldstart.errors import InputFileError
 from coldstart.model.cell import CellPair
 from coldstart.model.rule import Rule
@@ -37,7 +38,7 @@ def load_calibration(results: Path, host_class: str, rule: Rule | None = None) -
         return msgspec.json.decode(read_regular(path), type=Calibration)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, *UNREADABLE) as error:
         raise InputFileError(path, f"cannot be read: {error}.", "Remove it, and run coldstart calibrate.") from error
 
 

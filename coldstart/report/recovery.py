@@ -12,6 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from coldstart.analyse.recovery import Claim, Kind, Recovery, State, judge
+from coldstart.decoding import UNREADABLE
 from coldstart.errors import InputFileError
 from coldstart.model.host import HostFacts
 from coldstart.model.sample import Phase
@@ -226,5 +227,5 @@ def _read(path: Path, kind: type[Record]) -> Record | None:
         return msgspec.json.decode(read_regular(path), type=kind)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, *UNREADABLE) as error:
         raise InputFileError(path, f"cannot be read: {error}.", "Remove it, or run coldstart selftest.") from error

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from coldstart.decoding import UNREADABLE
 from coldstart.errors import InputFileError
 from coldstart.model.sample import Outcome
 
@@ -76,7 +77,7 @@ def read_times(path: Path) -> dict[str, Times]:
 def _hyperfine(path: Path, text: str) -> Iterator[tuple[str, float | None]]:
     try:
         file = msgspec.json.decode(text, type=_Hyperfine)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise InputFileError(
             path, f"is no export of hyperfine's: {error}.", "Write it with: hyperfine --export-json FILE"
         ) from error

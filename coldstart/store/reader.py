@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from coldstart.decoding import UNREADABLE
 from coldstart.errors import CorruptRunError, InputFileError, UsageError
 from coldstart.model.run import SCHEMA_VERSION, RunManifest
 from coldstart.model.sample import Sample
@@ -114,7 +115,7 @@ def read_manifest(run_dir: Path, migrations: Registry = MIGRATIONS) -> Manifest:
     )
     try:
         record = msgspec.json.decode(_read(path, missing), type=Record)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise CorruptRunError(path, f"is damaged: {error}.", _RESTORE) from error
     version = record.get("schema_version")
     if not isinstance(version, int) or isinstance(version, bool):
@@ -123,7 +124,7 @@ def read_manifest(run_dir: Path, migrations: Registry = MIGRATIONS) -> Manifest:
         record = migrated(step.manifest, record, str(path), _RESTORE)
     try:
         manifest = msgspec.convert({**record, "schema_version": SCHEMA_VERSION}, RunManifest)
-    except msgspec.ValidationError as error:
+    except UNREADABLE as error:
         raise CorruptRunError(path, f"is damaged: {error}.", _RESTORE) from error
     if not is_safe_name(manifest.run_id):  # it becomes part of paths, such as the report's
         raise CorruptRunError(path, f"is damaged: run_id {manifest.run_id!r} is not a plain name.", _RESTORE)

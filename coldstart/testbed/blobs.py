@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from coldstart.decoding import UNREADABLE
 from coldstart.errors import TestbedError
 from coldstart.units import NS_PER_S
 
@@ -97,5 +98,5 @@ class AccessLog:
     def _response(self, line: bytes) -> Response:
         try:
             return _decoder.decode(line)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise TestbedError(f"{self._path}: cannot read {line[:200]!r}: {error}") from error

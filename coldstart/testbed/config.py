@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 
 import msgspec
 
+from coldstart.decoding import UNREADABLE
 from coldstart.errors import TestbedError, UsageError
 from coldstart.opening import open_regular, read_regular
 
@@ -243,7 +244,7 @@ def load_testbed(layout: Layout) -> Testbed | None:
         return msgspec.json.decode(read_regular(layout.state), type=Testbed, dec_hook=decode_path)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise TestbedError(f"{layout.state}: {error}. Remove this testbed: coldstart testbed down") from error
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from coldstart.decoding import UNREADABLE
 from coldstart.engines.daemons import listener_pid
 from coldstart.errors import TestbedError, TestbedHeldError
 from coldstart.opening import open_regular
@@ -163,5 +164,5 @@ def _myself(purpose: str) -> Holder:
 def _read(descriptor: int) -> Holder | None:
     try:
         return msgspec.json.decode(os.pread(descriptor, 4096, 0), type=Holder)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return None  # being written this instant

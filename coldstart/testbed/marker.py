@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from coldstart.decoding import UNREADABLE
 from coldstart.errors import TestbedError
 from coldstart.opening import read_regular
 from coldstart.testbed import mounts
@@ -48,7 +49,7 @@ def read_claim(folder: Path) -> Claim | None:
         return msgspec.json.decode(read_regular(folder / MARKER), type=Claim, dec_hook=decode_path)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise TestbedError(f"{folder / MARKER}: {error}. Look at {folder} and remove it by hand.") from error
 
 

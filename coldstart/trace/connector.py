@@ -102,6 +102,8 @@ def parse(payloads: Iterable[bytes]) -> Iterator[Event]:
     """The events of connector messages, in order of time."""
     found: list[Event] = []
     for payload in payloads:
+        if len(payload) < _CN_MSG.size + _EVENT.size:
+            continue  # an answer to a request has no event
         what, _, at_ns = _EVENT.unpack_from(payload, _CN_MSG.size)
         numbers = struct.unpack_from("=4I", payload.ljust(_CN_MSG.size + _EVENT.size + 16, b"\0"), _CN_MSG.size + 16)
         if what == _FORK:

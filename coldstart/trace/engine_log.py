@@ -145,16 +145,16 @@ def _events(log: bytes) -> _Events:
         elif match := _DOWNLOADED.match(message):
             events.downloaded[match[1].decode()] = at_wall_ns
         elif match := _APPLYING.match(message):
-            events.applying.setdefault(match[1].decode(), at_wall_ns)
+            events.applying.setdefault(match[1].decode(errors="replace"), at_wall_ns)
         elif match := _APPLIED.match(message):
             size = None if match[3] is None else int(match[3])
-            events.applied.append(_Applied(match[1].decode(), match[2].decode(), at_wall_ns, size))
+            events.applied.append(_Applied(match[1].decode(), match[2].decode(errors="replace"), at_wall_ns, size))
     return events
 
 
 def _lines(log: bytes) -> Iterator[tuple[int, bytes]]:
     for match in _LINE.finditer(log):
-        at_wall_ns = wall_ns(match[1].decode())
+        at_wall_ns = wall_ns(match[1].decode(errors="replace"))
         if at_wall_ns is not None:
             yield at_wall_ns, match[2]
 

@@ -99,7 +99,7 @@ def parse(payload: bytes) -> Iterator[TaskRecord]:
         return
     fields = netlink.attributes(nested)
     task, stats = fields.get(_TYPE_PID), fields.get(_TYPE_STATS)
-    if task is None or stats is None or len(stats) < _LEAST_BYTES:
+    if task is None or len(task) < 4 or stats is None or len(stats) < _LEAST_BYTES:
         return
     (run_ns,) = struct.unpack_from("=Q", stats, _RUN_VIRTUAL_AT)  # the scheduler's own; 0 without delay accounting
     user_us, system_us = _UTIME_STIME.unpack_from(stats, _UTIME_AT)

@@ -65,6 +65,11 @@ def test_other_messages_are_passed_over(what: int) -> None:
     assert parsed(event(what, 5, 50, 50, 0, 0)) == []
 
 
+@pytest.mark.parametrize("size", [0, 19, 20, 35])
+def test_a_message_cut_short_is_passed_over(size: int) -> None:
+    assert parsed(event(FORK, 5, 1, 1, 2, 2)[:size], event(EXIT, 6, 7, 7)) == [Exit(6, 7)]
+
+
 def test_events_of_several_cpus_are_put_in_order_of_time() -> None:
     later, earlier = event(EXEC, 9, 50, 50, cpu=0), event(FORK, 3, 10, 10, 50, 50, cpu=1)
     assert [found.at_ns for found in parsed(later, earlier)] == [3, 9]

@@ -90,6 +90,11 @@ def test_of_a_message_with_both_the_tasks_own_is_taken() -> None:
     assert [record.cpu_ns for record in parse(own + netlink.attribute(AGGR_TGID, inner))] == [1000]
 
 
+def test_a_task_number_cut_short_is_none() -> None:
+    inner = netlink.attribute(PID, b"\7") + netlink.attribute(STATS, taskstats())
+    assert one(message(netlink.attribute(AGGR_PID, inner))) is None
+
+
 @pytest.mark.parametrize("kind", [PID, STATS])
 def test_half_a_record_is_none(kind: int) -> None:
     value = struct.pack("=I", 7) if kind == PID else taskstats()

@@ -1,0 +1,84 @@
+"""What strangers nest too deeply is refused like anything else that cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from coldstart.engines.http import Response
+from coldstart.engines.wire import container_state, message_of, wall_ns
+from coldstart.errors import ColdstartError, EngineError
+from coldstart.images.catalogue import load_workload
+from coldstart.report.calibration import calibration_path, load_calibration
+from coldstart.store.imported import read_times
+from coldstart.store.reader import open_run
+from coldstart.testbed.blobs import AccessLog
+from coldstart.testbed.config import Layout, load_testbed
+from coldstart.testbed.marker import MARKER, read_claim
+
+DEEP = b"[" * 100_000
+
+
+def _calibration(folder: Path) -> object:
+    path = calibration_path(folder, "here")
+    path.parent.mkdir()
+    path.write_bytes(b'{"schema_version":' + DEEP)
+    return load_calibration(folder, "here")
+
+
+def _times(folder: Path) -> object:
+    (folder / "x.json").write_bytes(b'{"results":[{"x":' + DEEP)
+    return read_times(folder / "x.json")
+
+
+def _workload(folder: Path) -> object:
+    (folder / "workload.toml").write_bytes(b"x = " + DEEP)
+    return load_workload(folder / "workload.toml")
+
+
+def _run(folder: Path) -> object:
+    (folder / "run.json").write_bytes(b'{"x":' + DEEP)
+    return open_run(folder)
+
+
+def _marker(folder: Path) -> object:
+    (folder / MARKER).write_bytes(b'{"x":' + DEEP)
+    return read_claim(folder)
+
+
+def _state(folder: Path) -> object:
+    layout = Layout(folder)
+    layout.state.write_bytes(b'{"x":' + DEEP)
+    return load_testbed(layout)
+
+
+def _access_log(folder: Path) -> object:
+    (folder / "log").write_bytes(b'{"msg":"response completed","x":' + DEEP + b"\n")
+    return AccessLog(folder / "log").since(0)
+
+
+def _answer(_: Path) -> object:
+    return Response(200, {}, DEEP, 0, 0).json()
+
+
+@pytest.mark.parametrize("read", [_calibration, _times, _workload, _run, _marker, _state, _access_log, _answer])
+def test_what_is_nested_too_deeply_is_refused(read: Callable[[Path], object], tmp_path: Path) -> None:
+    with pytest.raises(ColdstartError):
+        read(tmp_path)
+
+
+def test_an_error_message_that_is_nested_too_deeply_is_shown_as_it_is() -> None:
+    assert message_of(b'{"x":' + DEEP).startswith('{"x":[[[')
+
+
+@pytest.mark.parametrize("text", ["2026-13-01T00:00:00Z", "0000-01-01T00:00:00Z"])
+def test_an_instant_of_no_calendar_is_none(text: str) -> None:
+    assert wall_ns(text) is None
+
+
+@pytest.mark.parametrize("answer", [{}, {"State": None}, {"State": {"Running": True}}, {"State": []}])
+def test_an_answer_that_describes_no_container_is_the_engines_error(answer: dict[str, object]) -> None:
+    with pytest.raises(EngineError, match="does not describe a container"):
+        container_state(answer)
