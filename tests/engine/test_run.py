@@ -90,8 +90,19 @@ def test_absent_is_proved_by_the_registrys_log_to_the_byte(tiers: tuple[StoredRu
     for sample in _of(tiers[0], Tier.ABSENT):
         assert sample.proof is not None
         assert (sample.proof.blob_gets, sample.proof.blob_bytes) == (len(image.layers) + 1, image.blob_bytes)
+        assert sorted(sample.proof.blob_digests or ()) == sorted(
+            [image.image_id, *(layer.digest or "" for layer in image.layers)]
+        )
         assert sample.proof.layers_unpacked == len(image.layers)
         assert sample.proof.image_present is False
+
+
+def test_what_was_unpacked_is_what_the_engine_counted(tiers: tuple[StoredRun, Path]) -> None:
+    unpacked_bytes = _image(tiers[0]).unpacked_bytes
+    assert unpacked_bytes is not None
+    for sample in _of(tiers[0], Tier.ABSENT):
+        assert unpacked_bytes <= (sample.bytes_unpacked or 0) < 1.1 * unpacked_bytes
+        assert sample.files_unpacked is None
 
 
 def test_cached_is_proved_by_no_page_in_memory_and_no_byte_moved(tiers: tuple[StoredRun, Path]) -> None:
@@ -105,6 +116,7 @@ def test_warm_is_proved_by_an_earlier_start_and_no_byte_moved(tiers: tuple[Store
         assert sample.proof is not None
         assert (sample.proof.warm_starts or 0) >= 1
         assert (sample.proof.blob_gets, sample.proof.image_present) == (0, True)
+        assert (sample.proof.resident_bytes or 0) >= 0.95 * (sample.proof.warmed_bytes or 1) > 1_000_000
 
 
 def test_a_cached_start_reads_from_the_disk_and_a_warm_one_does_not(tiers: tuple[StoredRun, Path]) -> None:
@@ -352,4 +364,4 @@ def test_an_image_a_users_own_engine_had_is_never_removed(
     still_there = [listed["Id"] for listed in client.images(reference)]
     client.remove_image(reference, force=True)
     assert (code, still_there) == (4, [image.image_id])
-    assert "was in this engine before coldstart came; it removes only what it pulled" in said
+    assert "was in the engine before, and coldstart removes only what it pulled" in said
