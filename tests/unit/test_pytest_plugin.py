@@ -199,7 +199,7 @@ def test_more_than_a_tenth_of_repeated_starts_contaminates_a_measurement(
 
 def test_of_several_spoilt_starts_the_last_is_told(starts: dict[str, Any], cold: ColdStart) -> None:
     starts["outcome"] = {3: Outcome.NOT_QUIET, 5: Outcome.THROTTLED}
-    with pytest.raises(InvalidEnvironmentError, match=r"6 of 14 starts .* the last: synthetic throttled"):
+    with pytest.raises(InvalidEnvironmentError, match=r"6 of \d+ starts .* the last: synthetic throttled"):
         cold.measure("app:pr", ready="http:8080/", runs=10)
 
 
