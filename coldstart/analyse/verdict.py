@@ -14,6 +14,7 @@ from coldstart.analyse.contest import PhaseEffect, moved_phase, phase_effects, s
 from coldstart.analyse.counters import CounterCheck, Limit, check_counters
 from coldstart.analyse.gate import Call, Decision, judge, overall
 from coldstart.analyse.repeats import Repeats, compare_repeats, side_of
+from coldstart.analyse.spent import spent_ns
 from coldstart.errors import EXIT_ENVIRONMENT, EXIT_INCONCLUSIVE, EXIT_OK, EXIT_REGRESSION
 from coldstart.model.cell import CellPair, Side
 from coldstart.model.image import Image
@@ -47,7 +48,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     ``failed`` of them failures and ``requeued`` not cold, not quiet or throttled: all are counted, and none is
     averaged. Where the sides were not measured together it is not ``paired``, and weaker; ``blocks`` is then 0.
     ``repeats`` are those of each pair of cells, by side. ``stored_rule`` is what the run was measured by, where
-    ``rule`` is another that was asked for afterwards.
+    ``rule`` is another that was asked for afterwards. ``spent_ns`` is how long the starts of each pair took, by its
+    name; empty where they were not measured together.
     """
 
     run_id: str
@@ -67,6 +69,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     paired: bool = True
     stored_rule: Rule | None = None
     repeats: tuple[Repeats, ...] = ()
+    spent_ns: dict[str, int] = {}
 
 
 def conclude(
@@ -112,6 +115,7 @@ def conclude(
         failed=contamination.attempts - timed - contamination.requeued,
         requeued=contamination.requeued,
         stored_rule=None if rule == stored_rule else stored_rule,
+        spent_ns=spent_ns(frame, pairs),
         repeats=repeats,
     )
 

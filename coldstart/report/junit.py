@@ -8,14 +8,19 @@ from coldstart.analyse.gate import Call
 from coldstart.analyse.verdict import Outcome, Verdict
 from coldstart.report.comparison import headline
 from coldstart.text import clean
+from coldstart.units import NS_PER_S
 
 
 def render_junit(verdict: Verdict) -> bytes:
     """One suite: the questions' decisions, the hard limits, and the verdict itself as the last case.
 
-    A regression or a limit passed is a failure, anything without an answer an error.
+    A regression or a limit passed is a failure, anything without an answer an error. Times are seconds that measuring
+    took: a pair's at its first question, since the others need no starts of their own. Without any there are none.
     """
-    cases = [_case(decision.name, decision.reason, _KINDS[decision.call]) for decision in verdict.decisions]
+    cases = [
+        _case(decision.name, decision.reason, _KINDS[decision.call], verdict.spent_ns.get(decision.name, 0))
+        for decision in verdict.decisions
+    ]
     cases += [
         _case(f"{check.image}: {check.what}", f"{check.text(check.candidate)}, limit {check.text(check.bound)}", kind)
         for check in verdict.counters
@@ -30,6 +35,11 @@ def render_junit(verdict: Verdict) -> bytes:
         errors=str(sum(case.find("error") is not None for case in cases)),
     )
     suite.extend(cases)
+    if verdict.spent_ns:
+        suite.set("time", _seconds(sum(verdict.spent_ns.values())))
+    else:
+        for case in cases:
+            case.attrib.pop("time")
     ET.indent(suite)
     text: bytes = ET.tostring(suite, encoding="utf-8", xml_declaration=True)
     return text + b"\n"
@@ -45,8 +55,12 @@ _VERDICTS = {
 }
 
 
-def _case(name: str, text: str, kind: str | None) -> ET.Element:
-    case = ET.Element("testcase", classname="coldstart.gate", name=clean(name))
+def _seconds(ns: int) -> str:
+    return f"{ns / NS_PER_S:.3f}"
+
+
+def _case(name: str, text: str, kind: str | None, spent_ns: int = 0) -> ET.Element:
+    case = ET.Element("testcase", classname="coldstart.gate", name=clean(name), time=_seconds(spent_ns))
     if kind is not None:
         ET.SubElement(case, kind, message=clean(text))
     return case

@@ -119,3 +119,32 @@ def test_the_file_says_that_it_is_utf8_and_ends_with_a_line_end() -> None:
     assert text.startswith(b"<?xml version='1.0' encoding='utf-8'?>\n<testsuite ")
     assert text.endswith(b"</testsuite>\n")
     assert "—".encode() in text
+
+
+def timed_rows() -> list[dict[str, Any]]:
+    """Two pairs in turns; a start begins every two seconds, and the last tells 1.5 s of itself."""
+    rows = [row for value in STEADY[:6] for pair in (PAIR, absent()) for row in blocks(pair, [value], [value])]
+    for number, row in enumerate(rows):
+        row["block"] = number // 4
+        row["started_at"] = f"2026-11-24T05:{number * 2 // 60:02d}:{number * 2 % 60:02d}.000Z"
+        row["prepare_ns"] = 1_500_000_000 - row["e2e_ns"]
+    return rows
+
+
+def test_times_are_the_seconds_that_measuring_took_and_add_up_to_the_suites() -> None:
+    suite = suite_of(verdict(timed_rows(), of=manifest(PAIR, absent())))
+    times = {case.get("name"): float(case.get("time") or "nan") for case in suite}
+    assert times == {PAIR.key: 24.0, absent().key: 23.5, "verdict": 0.0}
+    assert float(suite.get("time") or "nan") == sum(times.values())
+
+
+def test_a_clock_that_was_set_back_makes_no_time_negative() -> None:
+    rows = timed_rows()
+    for row in rows[12:]:
+        row["started_at"] = row["started_at"].replace("2026", "2025")
+    assert all(float(case.get("time") or "nan") >= 0 for case in suite_of(verdict(rows, of=manifest(PAIR, absent()))))
+
+
+def test_where_nothing_tells_how_long_it_took_there_is_no_time() -> None:
+    suite = suite_of(msgspec.structs.replace(verdict(blocks(PAIR, STEADY, STEADY)), spent_ns={}))
+    assert [element.get("time") for element in (suite, *suite)] == [None] * 3
