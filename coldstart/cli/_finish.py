@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,10 +60,7 @@ def finish(
         say(hint)
     if interrupted:
         raise click.exceptions.Exit(EXIT_INTERRUPTED)
-    if samples and (what := _ENDED_BY.get(samples[-1].outcome.value)) is not None:
-        raise InvalidEnvironmentError(
-            f"{what}: {samples[-1].reason} {len(samples)} samples are kept in {writer.path}. {go_on}"
-        )
+    check_end(samples, f"{len(samples)} samples are kept in {writer.path}. {go_on}")
     if not any(sample.outcome is Outcome.OK for sample in samples):
         raise NothingMeasuredError(_why_nothing(samples, writer.path))
     _check_repeats(samples, writer.path, say)
@@ -71,6 +68,16 @@ def finish(
     if missing := _missing(run.manifest.experiment, samples):
         say(f"the budget is spent with {missing} blocks not begun. {go_on}")
     say(f"stored in {writer.path}; report it with: coldstart report {writer.path}")
+
+
+def check_end(samples: Sequence[Sample], kept: str) -> None:
+    """A run whose last start was lost ended because of that: it is no run that came to its end.
+
+    Raises:
+        InvalidEnvironmentError: with what was lost, the remedy, and ``kept``: where the samples are.
+    """
+    if samples and (what := _ENDED_BY.get(samples[-1].outcome.value)) is not None:
+        raise InvalidEnvironmentError(f"{what}: {samples[-1].reason} {kept}")
 
 
 def _hint(run: StoredRun) -> str | None:

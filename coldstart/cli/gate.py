@@ -196,15 +196,19 @@ def _finish(
     interrupted: bool,
     say: Callable[[str], None],
 ) -> None:
-    if interrupted:
-        from coldstart.store.reader import open_run  # noqa: PLC0415  --help need not pay for it
+    from coldstart.analyse.verdict import Outcome  # noqa: PLC0415  --help need not pay for it
+    from coldstart.cli._finish import check_end  # noqa: PLC0415
+    from coldstart.store.reader import open_run  # noqa: PLC0415
 
+    if interrupted:
         say(f"interrupted; what was measured is kept. Judge it with: coldstart gate {writer.path}")
         if not open_run(writer.path).samples:
             raise click.exceptions.Exit(EXIT_INTERRUPTED)
     verdict = conclude_stored(writer.path, said, limits, is_asked_again=False)
     if interrupted:
         raise click.exceptions.Exit(EXIT_INTERRUPTED)
+    if verdict.outcome is Outcome.INCONCLUSIVE:  # not for lack of pairs, if the engine was lost
+        check_end(open_run(writer.path).samples, f"The pairs so far are kept in {writer.path}.")
     exit_with(verdict, said["on_inconclusive"])
 
 

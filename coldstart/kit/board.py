@@ -22,9 +22,9 @@ def this_board() -> Target:
         InvalidEnvironmentError: it is no Debian, nor made of it.
     """
     try:
-        found = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True)
+        found = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True, timeout=30)
         release = platform.freedesktop_os_release()["VERSION_CODENAME"]
-    except (OSError, subprocess.CalledProcessError, KeyError) as error:
+    except (OSError, subprocess.SubprocessError, KeyError) as error:
         raise InvalidEnvironmentError(
             f"kits are for Debian and what is made of it, and this machine tells of no Debian release ({error})."
         ) from error

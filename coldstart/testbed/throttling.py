@@ -18,16 +18,22 @@ from coldstart.testbed.sysfs import read_integer, read_text
 _UNDERVOLTAGE, _CAPPED, _THROTTLED, _SOFT_LIMIT = 1, 2, 4, 8  # get_throttled's bits; 16 higher: since boot
 _SLOWED = _CAPPED | _THROTTLED | _SOFT_LIMIT
 _SINCE_BOOT = 16
+_ASK_LIMIT_S = 5.0
 _COOLING_CPU = re.compile(r"cpu|processor|gpu-cluster", re.IGNORECASE)
 
 AskFirmware = Callable[[], str | None]
 
 
 def ask_vcgencmd() -> str | None:
-    """What ``vcgencmd get_throttled`` prints; ``None`` where there is no such command."""
+    """What ``vcgencmd get_throttled`` prints; ``None`` where there is no such command, or it does not answer."""
     if shutil.which("vcgencmd") is None:
         return None
-    done = subprocess.run(["vcgencmd", "get_throttled"], capture_output=True, text=True, check=False, timeout=5)
+    try:
+        done = subprocess.run(
+            ["vcgencmd", "get_throttled"], capture_output=True, text=True, check=False, timeout=_ASK_LIMIT_S
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
     return done.stdout if done.returncode == 0 else None
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from coldstart.measure.bench import Bench
+from coldstart.measure.failure import TrialCrashError
 from coldstart.measure.trial import Stage
 from coldstart.model.cell import Cell, Network, Tier, Trial
 from coldstart.model.options import ContainerOptions
@@ -49,7 +50,10 @@ class Workbench:
             )
             options = ContainerOptions(env=self.toolbox.environment(arm), volumes=(self.toolbox.volume,))
             stage = Stage(replace(self.bench, options=options))
-            sample = stage.run(Trial(block=block, position=position, cell=cell, attempt=attempt))
+            try:
+                sample = stage.run(Trial(block=block, position=position, cell=cell, attempt=attempt))
+            except TrialCrashError as error:
+                raise error.cause from None
             self.repeats.note((None, cell), sample.outcome, reason=sample.reason)
             if not sample.outcome.is_requeued:
                 break

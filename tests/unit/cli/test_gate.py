@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from coldstart.cli import _contenders
 from coldstart.cli import gate as module
+from coldstart.engines.base import Timed
 from coldstart.engines.fake import FakeEngine
 from coldstart.errors import EngineUnreachableError
 from coldstart.measure import session
@@ -262,6 +264,22 @@ def test_an_engine_that_is_lost_is_never_a_pass(gate: Gate, monkeypatch: pytest.
     monkeypatch.setattr(FakeEngine, "start", gone)
     done = gate(*IMAGES, "--tier", "warm")
     assert (done.code, len(gate.newest.samples)) == (4, session.LOST_IN_A_ROW), done.err
+
+
+def test_a_gate_whose_engine_is_lost_on_its_way_is_no_pass_however_undecided_gates_end(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, starts = FakeEngine.start, itertools.count()
+
+    def at_first(engine: FakeEngine, container_id: str) -> Timed[None]:
+        if next(starts) >= 29:  # so many that the three that are lost are less than a tenth
+            raise EngineUnreachableError("gone.")
+        return start(engine, container_id)
+
+    monkeypatch.setattr(FakeEngine, "start", at_first)
+    done = gate(*IMAGES, "--tier", "absent", "--max-slowdown", "0%", "--on-inconclusive", "pass")
+    assert done.code == 4, done.err
+    assert f"the engine was lost: gone. The pairs so far are kept in {gate.newest.path}." in done.messages[-1]
 
 
 # --- what is refused ---

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from coldstart.model.board import BoardFacts, Cluster, Throttling
+from coldstart.testbed import throttling as throttling_module
 from coldstart.testbed.board import board_facts, clusters, controllers, storage_medium
 from coldstart.testbed.throttling import ask_vcgencmd, throttle_count, throttling
 from tests.unit.testbed.machine import Machine, desktop, jetson, raspberry_pi
@@ -176,6 +177,15 @@ def test_vcgencmd_is_asked_where_there_is_one(
     command.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     assert ask_vcgencmd() == expected
+
+
+def test_firmware_that_does_not_answer_is_not_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    command = tmp_path / "vcgencmd"
+    command.write_text("#!/bin/sh\nexec sleep 60\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(throttling_module, "_ASK_LIMIT_S", 0.1)
+    assert ask_vcgencmd() is None
 
 
 def test_without_vcgencmd_nobody_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
