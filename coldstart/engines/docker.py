@@ -277,7 +277,8 @@ class DockerEngine:
         following = Connection(self._address.url, self._limits.answer_s)
         path = f"{self._prefix}/containers/{container_id}/logs?follow=1&stdout=1&stderr=1"
         try:
-            head, pieces = following.stream("GET", path, silence_s=self._lifetime_s(container_id))
+            lifetime_s = self._lifetime_s(container_id)  # an engine may send the head with the first line only
+            head, pieces = following.stream("GET", path, head_s=lifetime_s, silence_s=lifetime_s)
             if head.status != 200:
                 raise EngineError(f"output: {message_of(b''.join(pieces))}")
             yield from lines(unframed(pieces))
