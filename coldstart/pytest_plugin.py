@@ -173,20 +173,25 @@ class ColdStart:
 
     def _result(self, run: StoredRun) -> Result:
         from coldstart.errors import InvalidEnvironmentError  # noqa: PLC0415  as in measure
-        from coldstart.model.sample import CONTAMINATED_ABOVE, Outcome  # noqa: PLC0415
+        from coldstart.model.repeats import repeats_of  # noqa: PLC0415
+        from coldstart.model.sample import Outcome  # noqa: PLC0415
         from coldstart.model.timeline import phases_of, shared_profile  # noqa: PLC0415
 
         counted = [sample for sample in run.samples if not sample.trial.warmup]
-        spoilt_starts = [sample for sample in counted if sample.outcome.is_requeued]
+        repeats = repeats_of(run.samples)
         failed = [s for s in counted if s.outcome is not Outcome.OK and not s.outcome.is_requeued]
         if failed:
             raise AssertionError(
                 f"{len(failed)} of {len(counted)} starts failed, {failed[-1].outcome}: {failed[-1].reason} ({run.path})"
             )
-        if len(spoilt_starts) > CONTAMINATED_ABOVE * len(counted):
+        for why in repeats.never_cold.values():
             raise InvalidEnvironmentError(
-                f"contaminated: {len(spoilt_starts)} of {len(counted)} starts had to be repeated, more than a tenth; "
-                f"the last: {spoilt_starts[-1].reason}. End what else runs here, and measure again ({run.path})."
+                f"{run.manifest.experiment.image} could not be proved cold: {why} ({run.path})."
+            )
+        if repeats.is_contaminated:
+            raise InvalidEnvironmentError(
+                f"contaminated, for more than a tenth is too much: {repeats.disturbance}. End what else runs here, and "
+                f"measure again ({run.path})."
             )
         profile = shared_profile(counted)
         phases = [found for sample in counted if (found := phases_of(sample, profile=profile)) is not None]

@@ -193,13 +193,21 @@ def test_more_than_a_tenth_of_repeated_starts_contaminates_a_measurement(
 ) -> None:
     """Block 3 is not quiet three times, and is not tried again: 3 of 22 starts."""
     starts["outcome"] = {3: Outcome.NOT_QUIET}
-    with pytest.raises(InvalidEnvironmentError, match=r"contaminated: 3 of 22 starts .* the last: synthetic not_quiet"):
+    with pytest.raises(
+        InvalidEnvironmentError, match=r"contaminated, .* 3 of 22 starts .* The last: synthetic not_quiet"
+    ):
         cold.measure("app:pr", ready="http:8080/", runs=20)
+
+
+def test_an_image_that_cannot_be_proved_cold_is_no_disturbance(starts: dict[str, Any], cold: ColdStart) -> None:
+    starts["outcome"] = dict.fromkeys(range(7), Outcome.NOT_COLD)
+    with pytest.raises(InvalidEnvironmentError, match=r"^app:pr could not be proved cold: synthetic not_cold"):
+        cold.measure("app:pr", ready="http:8080/", runs=6)
 
 
 def test_of_several_spoilt_starts_the_last_is_told(starts: dict[str, Any], cold: ColdStart) -> None:
     starts["outcome"] = {3: Outcome.NOT_QUIET, 5: Outcome.THROTTLED}
-    with pytest.raises(InvalidEnvironmentError, match=r"6 of \d+ starts .* the last: synthetic throttled"):
+    with pytest.raises(InvalidEnvironmentError, match=r"6 of 9 starts .* The last: synthetic throttled"):
         cold.measure("app:pr", ready="http:8080/", runs=10)
 
 
