@@ -23,7 +23,7 @@ _INSTANT = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9})
 
 
 def wall_ns(text: str) -> int | None:
-    """Docker's RFC 3339 instant with up to nine decimals, as ns since the epoch; ``None`` for its zero value or no date."""
+    """Docker's RFC 3339 instant with up to nine decimals, as ns since the epoch; ``None`` for zero and for no date."""
     match = _INSTANT.fullmatch(text)
     if match is None or text == _UNSTARTED:
         return None
