@@ -3,7 +3,9 @@
     pytest benchmarks/bench_faults.py -k faults --faults 500                  about an hour and a half, as root
     pytest benchmarks/bench_faults.py -k faults --faults 500 --cold-results results/reference
 
-They are banked in ``faults/faults.json`` under ``--cold-results``: what the file has already is kept, and more are
+    pytest benchmarks/bench_faults.py -k fuzz                                 half an hour; no engine, no root
+
+Faults are banked in ``faults/faults.json`` under ``--cold-results``: what the file has already is kept, and more are
 injected until there are as many as wanted, so that a session that was cut short is simply repeated. A fault is one of
 the file's seed and its number: which kind, at which instant, and with what details. Each is injected into a real run
 on a testbed of its own (``COLDSTART_STATE_DIR``, by default one beside the user's); nothing else on the machine is
@@ -23,6 +25,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from benchmarks import fuzz
 from benchmarks.fault_ground import Ground, ground_config
 from benchmarks.faults import Fault, Row, inject, order, table
 from coldstart import __version__
@@ -68,6 +71,15 @@ def bench_faults(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) ->
     found_in = [fault for fault in faults if fault.findings]
     _say(f"{len(faults)} faults, {len(found_in)} of them with findings")
     assert not found_in, "\n".join(f"{fault.number} {fault.kind}: {fault.findings}" for fault in found_in)
+
+
+def bench_fuzz(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> None:
+    """Wrong input in bulk (`benchmarks.fuzz`); all of it is read, or refused with a message."""
+    path = Path(request.config.getoption("--cold-results")) / "faults" / "fuzz.json"
+    record = fuzz.run(path, request.config.getoption("--fuzz-inputs"))
+    replay_rounds(benchmark, [round(one.seconds * 1e9) for one in record.targets.values()])
+    _say(f"{record.inputs} inputs, {len(record.findings)} findings")
+    assert not record.findings, "\n".join(f"{one.target} {one.number}: {one.what}" for one in record.findings)
 
 
 def _banked(path: Path) -> FaultRecord:

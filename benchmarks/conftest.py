@@ -44,6 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--faults", type=int, default=40, metavar="N", help="Faults to inject into runs, banked ones counted."
     )
+    group.addoption("--fuzz-inputs", type=int, default=100_000, metavar="N", help="Wrong inputs, banked ones counted.")
     group.addoption("--fault-kind", default="", metavar="TEXT", help="Only faults whose kind contains this.")
     group.addoption("--whole", action="store_true", help="Time scripts/bench from end to end, too.")
     group.addoption(

@@ -73,6 +73,8 @@ def read_targets(path: Path) -> Publication:
         raise InputFileError(path, "is not UTF-8 text.", "Save it as UTF-8.") from error
     except tomllib.TOMLDecodeError as error:
         raise InputFileError(path, f"is not valid TOML: {error}.") from error
+    except RecursionError as error:
+        raise InputFileError(path, "is nested too deeply to be a targets file.") from error
     except msgspec.ValidationError as error:
         raise InputFileError(path, f"{error}.", "See benchmarks/targets/article.toml for the keys.") from error
     seen: set[str] = set()

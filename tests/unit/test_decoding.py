@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from coldstart.analyse.targets import read_targets
 from coldstart.engines.http import Response
 from coldstart.engines.wire import container_state, message_of, wall_ns
 from coldstart.errors import ColdstartError, EngineError
@@ -38,6 +39,11 @@ def _workload(folder: Path) -> object:
     return load_workload(folder / "workload.toml")
 
 
+def _targets(folder: Path) -> object:
+    (folder / "x.toml").write_bytes(b"x = " + DEEP)
+    return read_targets(folder / "x.toml")
+
+
 def _run(folder: Path) -> object:
     (folder / "run.json").write_bytes(b'{"x":' + DEEP)
     return open_run(folder)
@@ -63,7 +69,10 @@ def _answer(_: Path) -> object:
     return Response(200, {}, DEEP, 0, 0).json()
 
 
-@pytest.mark.parametrize("read", [_calibration, _times, _workload, _run, _marker, _state, _access_log, _answer])
+READERS = (_calibration, _times, _workload, _targets, _run, _marker, _state, _access_log, _answer)
+
+
+@pytest.mark.parametrize("read", READERS)
 def test_what_is_nested_too_deeply_is_refused(read: Callable[[Path], object], tmp_path: Path) -> None:
     with pytest.raises(ColdstartError):
         read(tmp_path)
