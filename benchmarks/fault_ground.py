@@ -191,11 +191,13 @@ class Ground:
     def leftovers(self, layout: Layout | None = None) -> list[str]:
         """What is still there of the testbed and its runs, once it is down."""
         layout = layout or self.layout
+        roots = (str(layout.root), str(self.work))
         found = [f"process {ref.pid} {ref.name}" for ref in processes.find(layout)]
         found += [f"process {pid} {name}" for pid, name in self._marked()]
-        places = (str(layout.root), str(self.work), layout.name)
-        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-        found += [f"mount {line.split()[4]}" for line in mounts if any(place in line for place in places)]
+        for line in Path("/proc/self/mountinfo").read_text().splitlines():
+            _, _, _, source, point, *rest = line.split()
+            if layout.name in rest or any(_is_below(path, root) for path in (source, point) for root in roots):
+                found.append(f"mount {point}")
         found += [f"loop device {path}" for path in _loops(layout.root)]
         found += [f"cgroup {path}" for path in Path("/sys/fs/cgroup").glob(f"**/{layout.name}")]
         found += [
@@ -261,11 +263,15 @@ def _text(path: Path) -> str:
         return ""
 
 
+def _is_below(path: str, root: str) -> bool:
+    return path == root or path.startswith(f"{root}/")
+
+
 def _loops(root: Path) -> list[str]:
     found = []
     for path in Path("/sys/block").glob("loop*/loop/backing_file"):
         with contextlib.suppress(OSError):
-            if str(root) in path.read_text():
+            if _is_below(path.read_text().strip(), str(root)):
                 found.append(path.parts[3])
     return found
 

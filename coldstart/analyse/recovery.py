@@ -258,30 +258,32 @@ def _outside(found: Estimate, bound: _Question) -> bool:
 
 _FEW, _ENOUGH = 8, 20
 _TO_SPARE = 1.25  # an interval's width is known from few starts as badly as anything else
-_NEAREST = 4
+_NARROW_ENOUGH = 0.6  # of the bound: then an estimate that is off by chance still leaves the interval within
+_NEAREST = 0.25  # of the bound: what is nearer than that is taken to be that far off
 
 
 def _needed(bound: _Question, near: Estimate, far: Estimate, starts: int) -> int:
     """About how many starts would decide it: widths shrink with the root of n, and the estimate stays where it is.
 
-    But for chance: an estimate that is nearer to its bound than a quarter of the bound's width is taken to be that far
-    off. Where there is no interval yet, or one of fewer than `_FEW`, as many as would make about twenty in each arm.
+    But for chance: an interval that covers the middle of its bound is taken to have its truth there. Where there is no
+    interval yet, or one of fewer than `_FEW`, as many as would make about twenty in each arm.
     """
     if near.lower is None or near.upper is None or near.n < _FEW:
         return math.ceil(starts * _ENOUGH / max(1, near.n))
     low, high, value = bound.low, bound.high, near.value
-    least = ((high or 0.0) - (low or 0.0)) / (1 if low is None else 2) / _NEAREST
+    wide = ((high or 0.0) - (low or 0.0)) / (1 if low is None else 2)
     lower, upper = (near.lower if far.lower is None else far.lower), (near.upper if far.upper is None else far.upper)
-    if high is not None and value > high:
-        ratios = [(value - lower) / max(value - high, least)]
+    if low is not None and high is not None and near.lower <= (low + high) / 2 <= near.upper:
+        ratio = (near.upper - near.lower) / 2 / (_NARROW_ENOUGH * wide)
+    elif high is not None and value > high:
+        ratio = (value - lower) / max(value - high, _NEAREST * wide)
     elif low is not None and value < low:
-        ratios = [(upper - value) / max(low - value, least)]
+        ratio = (upper - value) / max(low - value, _NEAREST * wide)
+    elif low is None or (high is not None and high - value < value - low):
+        ratio = (near.upper - value) / max((high or 0.0) - value, _NEAREST * wide)
     else:
-        ratios = [
-            *([] if high is None else [(near.upper - value) / max(high - value, least)]),
-            *([] if low is None else [(value - near.lower) / max(value - low, least)]),
-        ]
-    return math.ceil(starts * max(1.0, *(ratio**2 for ratio in ratios)) * _TO_SPARE)
+        ratio = (value - near.lower) / max(value - low, _NEAREST * wide)
+    return math.ceil(starts * max(1.0, ratio**2) * _TO_SPARE)
 
 
 def _final(claim: Claim, state: State) -> Claim:

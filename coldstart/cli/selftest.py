@@ -21,7 +21,7 @@ from coldstart.errors import (
     NothingMeasuredError,
     UsageError,
 )
-from coldstart.units import format_ns, parse_duration_ns
+from coldstart.units import NS_PER_S, format_ns, parse_duration_ns
 
 if TYPE_CHECKING:
     from coldstart.analyse.recovery import Recovery
@@ -201,6 +201,7 @@ def _print(recovery: Recovery, more: ToDecide | None) -> None:
 
 def _verdict(recovery: Recovery, more: ToDecide | None) -> str:
     from coldstart.analyse.recovery import State  # noqa: PLC0415  --help need not pay for it
+    from coldstart.cli._view import format_left  # noqa: PLC0415
 
     total, missed = len(recovery.claims), len(recovery.of(State.MISSED))
     undecided = len(recovery.of(State.UNDECIDED))
@@ -210,8 +211,8 @@ def _verdict(recovery: Recovery, more: ToDecide | None) -> str:
     if undecided:
         lines.append(f"undecided: {undecided} of {total} bounds, for their intervals are too wide")
     if undecided and more is not None:
-        minutes = max(1, round(more.seconds / 60))
-        lines.append(f"about {more.starts} starts would decide, {minutes} min at this pace: {more.command}")
+        length = format_left(round(more.seconds) * NS_PER_S)
+        lines.append(f"about {more.starts} starts would decide, {length} at this pace: {more.command}")
     elif undecided:
         lines.append(
             "how many starts would decide cannot be estimated from so few, or from figures so near their bounds"

@@ -80,7 +80,7 @@ def test_undecided_ends_with_3_and_says_what_would_decide_it(capsys: pytest.Capt
     last = shown.splitlines()[-1]
     starts = int(last.split(" ")[1])
     assert starts % 16 == 0
-    assert f"{round((starts + 20) / 60)} min at this pace" in last
+    assert f"{(starts + 20) // 60} min {(starts + 20) % 60:02d} s at this pace" in last
     assert f"coldstart selftest --runtime runc --delays 50ms,200ms --runs {starts // 16} --budget " in last
 
 
