@@ -46,7 +46,9 @@ _WITH_RESUME = {"resume", "trust", "budget", "source", "bases", "results", "as_j
 
 @click.command(cls=PassThrough)
 @click.argument("experiment", required=False, shell_complete=lambda _ctx, _param, start: _experiments(start))
-@click.option("--image", metavar="REF", help="Measure this image: a name, an archive, or a registry's reference.")
+@click.option(
+    "--image", metavar="REF", help="Measure this image: a name, an archive or OCI layout, or a registry's reference."
+)
 @click.option(
     "--ready",
     metavar="PROBE",

@@ -31,7 +31,9 @@ _WORKLOAD, _VARIANT = "hello", "alpine"
 
 
 @click.command(cls=PassThrough)
-@click.option("--image", metavar="REF", help="Start this image: a name, an archive, or a registry's reference.")
+@click.option(
+    "--image", metavar="REF", help="Start this image: a name, an archive or OCI layout, or a registry's reference."
+)
 @click.option("--ready", metavar="PROBE", help="When it is ready, as in coldstart run: http:PORT/PATH, log:TEXT …")
 @click.option("--platform", metavar="OS/ARCH", help="Which platform of --image.  [default: the engine's]")
 @click.option("--workload", metavar="NAME", help=f"Of the catalogue, or a folder.  [default: {_WORKLOAD}]")

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from coldstart.errors import RegistryUnreachableError, UsageError
-from coldstart.images import intake
+from coldstart.errors import InputFileError, RegistryUnreachableError, UsageError
+from coldstart.images import imports, intake, own_docker, processes
 from coldstart.images.archive import write_archive
 from coldstart.images.host import ImageHost
 from coldstart.images.intake import Origin, names_of, resolve
 from coldstart.images.layers import new_layer
+from coldstart.images.reference import Reference
 from coldstart.model.image import Image, Layer
+from tests.archives import Layout
 from tests.unit.engines.fake_daemon import FakeDaemon, inspected
+from tests.unit.images.fake_registry import FakeRegistry
 
 REGISTRY = "198.18.0.2:5000"
 
@@ -226,3 +231,153 @@ def test_a_registry_that_does_not_answer_is_the_networks(daemon: FakeDaemon, tmp
 def test_an_engine_of_somebodys_own_takes_no_archive(daemon: FakeDaemon, tmp_path: Path, reference: str) -> None:
     with pytest.raises(UsageError, match="takes images by name only; load an archive into it first"):
         taken_in(daemon, tmp_path, reference)
+
+
+# --- the testbed: what is fetched is looked at, and copied under its own digest ---
+
+FROM = "--image app"
+
+
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Nobody has chosen a Docker, and sudo was not used."""
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "SUDO_USER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", "/nonexistent")
+    return monkeypatch
+
+
+def test_a_docker_that_was_chosen_and_does_not_answer_is_named(own: pytest.MonkeyPatch) -> None:
+    own.setenv("DOCKER_HOST", "unix:///nonexistent/mine.sock")
+    said: list[str] = []
+    local = intake._LocalImages(said.append)
+    assert not local.has("app:1")
+    assert "unix:///nonexistent/mine.sock (DOCKER_HOST)" in local.unasked
+    assert said == ["no Docker answers at unix:///nonexistent/mine.sock (DOCKER_HOST): local images are not looked for"]
+
+
+def test_that_nobody_runs_a_docker_needs_no_word(own: pytest.MonkeyPatch) -> None:
+    own.setattr(own_docker, "DEFAULT_SOCKET", "unix:///nonexistent/docker.sock")
+    said: list[str] = []
+    local = intake._LocalImages(said.append)
+    assert not local.has("app:1")
+    assert (local.unasked, said) == ("", [])
+
+
+def test_under_sudo_it_is_explained_why_another_docker_was_asked(own: pytest.MonkeyPatch) -> None:
+    own.setattr(own_docker, "DEFAULT_SOCKET", "unix:///nonexistent/docker.sock")
+    own.setenv("SUDO_USER", "me")
+    local = intake._LocalImages(lambda _: None)
+    assert not local.has("app:1")
+    assert "Under sudo me's DOCKER_HOST is not seen: sudo -E" in local.unasked
+
+
+def test_a_local_docker_is_asked_by_whoever_was_chosen(own: pytest.MonkeyPatch, daemon: FakeDaemon) -> None:
+    own.setenv("DOCKER_HOST", daemon.url)
+    daemon.images["app:1"] = inspected("app:1")
+    assert (intake.has_local_image("app:1"), intake.has_local_image("app:2")) == (True, False)
+
+
+def fetched(folder: Path, **image: Any) -> Path:
+    """Skopeo's folder of an image."""
+    layout = Layout(folder / "layout")
+    descriptor = layout.image([b"x"], **image)
+    out = folder / "image"
+    out.mkdir()
+    for blob in (layout.root / "blobs" / "sha256").iterdir():
+        (out / blob.name).write_bytes(blob.read_bytes())
+    (out / descriptor["digest"].removeprefix("sha256:")).rename(out / "manifest.json")
+    return out
+
+
+def test_an_image_that_fits_is_not_refused(tmp_path: Path) -> None:
+    intake.refuse_unfit(fetched(tmp_path), FROM, "linux/amd64", is_asked=False)
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        ({"config_type": "application/vnd.cncf.helm.config.v1+json"}, "is a Helm chart, not a container image"),
+        ({"schemaVersion": 1}, "is a manifest of schema 1"),
+        ({"platform": "linux/s390x"}, "is for linux/s390x, not for linux/amd64"),
+        ({"layer_type": "application/vnd.oci.image.layer.v1.tar+gzip+encrypted"}, "which engines do not unpack"),
+    ],
+)
+def test_what_a_registry_gave_is_refused_like_an_archive(tmp_path: Path, image: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputFileError, match=said):
+        intake.refuse_unfit(fetched(tmp_path, **image), FROM, "linux/amd64", is_asked=False)
+
+
+def test_layers_and_their_diff_ids_have_to_be_as_many(tmp_path: Path) -> None:
+    folder = fetched(tmp_path)
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    manifest["layers"] *= 2
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputFileError, match="another number of layers"):
+        intake.refuse_unfit(folder, FROM, "linux/amd64", is_asked=False)
+
+
+def test_a_manifest_without_end_is_not_read_to_its_end(tmp_path: Path) -> None:
+    folder = fetched(tmp_path)
+    (folder / "manifest.json").write_bytes(b" " * (5 << 20))
+    with pytest.raises(InputFileError, match="of more than 4194304 bytes"):
+        intake.refuse_unfit(folder, FROM, "linux/amd64", is_asked=False)
+
+
+def test_an_import_is_kept_under_its_own_digest(
+    tmp_path: Path, registry_server: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another import of the same name, compressed otherwise, does not stand for it."""
+    digest = registry_server.put_image("coldstart-intake/app", "older", [])
+    folder = tmp_path / "image"
+    folder.mkdir()
+    (folder / "manifest.json").write_bytes(registry_server.manifests["coldstart-intake/app", digest])
+    pushed: list[str] = []
+    monkeypatch.setattr(imports, "push", lambda _folder, destination, _work: pushed.append(destination))
+    host = ImageHost(
+        docker_socket="unix:///x", registry_address=registry_server.address, registry_netns=None, cache=tmp_path
+    )
+    image = intake._into_registry(host, folder, "./app.tar", Origin.ARCHIVE, "linux/amd64")
+    assert pushed == [f"docker://{registry_server.address}/coldstart-intake/app:{digest.replace(':', '-')}"]
+    assert image.reference == f"{registry_server.address}/coldstart-intake/app@{digest}"
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("writing blob: happened during read: Digest did not match, expected sha256:1", InputFileError),
+        ("writing blob: uploading layer chunked: received unexpected HTTP status: 500", processes.ToolFailedError),
+    ],
+)
+def test_a_damaged_layer_is_the_files_and_a_push_that_fails_the_registrys(
+    tmp_path: Path, registry_server: FakeRegistry, monkeypatch: pytest.MonkeyPatch, said: str, kind: type[Exception]
+) -> None:
+    def fail(*_: object) -> None:
+        raise processes.ToolFailedError(f"skopeo failed: {said}", said)
+
+    monkeypatch.setattr(imports, "push", fail)
+    (tmp_path / "manifest.json").write_bytes(b"{}")
+    host = ImageHost(docker_socket="x", registry_address=registry_server.address, registry_netns=None, cache=tmp_path)
+    with pytest.raises(kind):
+        intake._into_registry(host, tmp_path, "./app.tar", Origin.ARCHIVE, "linux/amd64")
+
+
+@pytest.mark.parametrize("reference", ["c/w:v", "c/w:other@{digest}", "c/w@{digest}"])
+def test_the_testbeds_own_image_may_be_named_by_tag_and_digest(
+    tmp_path: Path, registry_server: FakeRegistry, reference: str
+) -> None:
+    digest = registry_server.put_image("c/w", "v", [])
+    host = ImageHost(docker_socket="x", registry_address=registry_server.address, registry_netns=None, cache=tmp_path)
+    name = f"{registry_server.address}/{reference.format(digest=digest)}"
+    assert intake._from_testbed(host, name, "linux/amd64", is_asked=False).digest == digest
+
+
+def test_an_image_is_pinned_in_the_repository_that_was_named() -> None:
+    digests = [f"acme/other@{DIGEST}", f"acme/app@{DIGEST}"]
+    parsed = Reference.parse("acme/app:1")
+    elsewhere = Reference.parse("acme/third:1")
+    assert parsed is not None
+    assert elsewhere is not None
+    assert intake._pinned(digests, parsed) == f"acme/app@{DIGEST}"
+    assert intake._pinned(digests, elsewhere) == f"acme/other@{DIGEST}"
+    assert intake._pinned([], parsed) is None
