@@ -135,7 +135,8 @@ def _communicate(process: subprocess.Popen[bytes], argv: Sequence[str], silence_
             return process.communicate(timeout=min(_LOOK_S, silence_s))
         except subprocess.TimeoutExpired:
             now = _work(process.pid)
-            if now[0] != before[0] or now[1] >= before[1] + _COMPUTING_S:
+            is_hidden = now[0][0] == 0  # another user's process: nothing can be said of it
+            if is_hidden or now[0] != before[0] or now[1] >= before[1] + _COMPUTING_S:
                 before, moved_s = now, time.monotonic()
             elif time.monotonic() - moved_s >= silence_s:
                 why = f"{_command(argv)} did nothing for {silence_s:.0f} s and was ended: what it talks to is silent."

@@ -112,7 +112,7 @@ def test_a_users_own_engine_can_be_notified_from(cli: Cli, testbed: Testbed, she
     """There the socket is in the system's folder for temporary files."""
     once(cli, shell, "exit", "true")
     (image,) = open_run(newest_run(cli.results)).manifest.images
-    reference = f"{image.reference.partition('@')[0]}:image"
+    reference = image.reference.replace("@sha256:", ":sha256-")  # the tag that an import has
     own = {"DOCKER_HOST": testbed.docker_host, "COLDSTART_CACHE_DIR": str(tmp_path / "cache")}
     cli.environment |= own
     sample, said = once(cli, reference, "notify", AS_NOBODY, "--engine", "docker")

@@ -239,9 +239,13 @@ def test_an_image_for_another_architecture_is_told_as_such(cli: Cli, tmp_path: P
         layers=[(tmp_path / "layer.tar", "made here")],
         config={"Entrypoint": ["/app"]},
     )
-    code, said = cli.run(
-        *("--image", str(tmp_path / "app.tar"), "--ready", "http:80/", "--tier", "absent", "-n", "1", "--timeout", "1s")
+    asked = (
+        *("--image", str(tmp_path / "app.tar"), "--ready", "http:80/", "--tier", "absent", "-n", "1"),
+        *("--timeout", "1s"),
     )
+    code, said = cli.run(*asked)
+    assert (code, "is for linux/arm64, not for linux/amd64" in said) == (2, True)
+    code, said = cli.run(*asked, "--platform", "linux/arm64")
     (sample,) = cli.samples()
     assert (code, sample.outcome) == (4, Outcome.WRONG_PLATFORM)
     assert "the image is for linux/arm64, this engine is linux/amd64" in said
@@ -355,7 +359,7 @@ def test_an_image_a_users_own_engine_had_is_never_removed(
     taken_in = ("--image", shell, "--ready", "exit", "--tier", "warm", "-n", "1", "--network", "none", "--", "true")
     assert cli.run(*taken_in)[0] == 0
     (image,) = open_run(newest_run(cli.results)).manifest.images
-    reference = image.reference.partition("@")[0] + ":image"
+    reference = image.reference.replace("@sha256:", ":sha256-")  # the tag that an import has
     assert reference.startswith(testbed.registry_address)
     client.pull(reference)
     code, said = own_engine.run(

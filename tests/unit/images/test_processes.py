@@ -89,3 +89,9 @@ def test_a_full_disk_is_told_as_one_whichever_tool_met_it(tmp_path: Path, said: 
     script = f"import sys; sys.exit({said!r})"
     with pytest.raises(StorageError, match=f"{tmp_path}: {said}"):
         processes.run([sys.executable, "-c", script], cwd=tmp_path)
+
+
+def test_a_tool_that_cannot_be_looked_at_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another user's process does not tell what it does."""
+    monkeypatch.setattr(processes, "_work", lambda _pid: ((0, 0, 0), 0.0))
+    assert processes.run([sys.executable, "-c", "import time; time.sleep(1); print('done')"], silence_s=0.2) == "done\n"
