@@ -15,6 +15,7 @@ import pandas as pd
 from coldstart.analyse import frames
 from coldstart.analyse.judging import Judgement, judge_images, judge_ratio, judge_times
 from coldstart.analyse.resources import PARTS
+from coldstart.decoding import decode_toml, read_named
 from coldstart.discovery import catalogue_dir
 from coldstart.errors import InputFileError, UnknownNameError, UsageError
 from coldstart.model.image import Image
@@ -64,7 +65,7 @@ def read_targets(path: Path) -> Publication:
         InputFileError: unreadable, not TOML, an unknown or missing key, a claim that contradicts itself.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = decode_toml(read_named(path).decode("utf-8-sig"))
         _read_units(path, table)
         publication = msgspec.convert(table, Publication)
     except OSError as error:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from coldstart.decoding import read_named
 from coldstart.errors import InputFileError, UsageError
 from coldstart.model.options import ContainerOptions
 from coldstart.plan.containers import WrittenOptions, checked_env, checked_volumes, passed_on, read_options
@@ -187,7 +188,7 @@ def _unnamed(written: tuple[str, ...]) -> str:
 def _env_file(path: Path) -> list[str]:
     """As Docker reads it: a byte order mark and returns are dropped, values are kept to their last space."""
     try:
-        lines = path.read_bytes().decode("utf-8-sig").split("\n")
+        lines = read_named(path).decode("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputFileError(f"--env-file {path}", f"cannot be read ({error}).") from error
     entries = []

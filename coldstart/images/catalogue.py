@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from coldstart.decoding import UNREADABLE
+from coldstart.decoding import UNREADABLE, decode_toml, read_named
 from coldstart.discovery import catalogue_dir
 from coldstart.errors import InputFileError, UnknownNameError, UsageError
 from coldstart.images.bases import NAMES as BASE_NAMES
@@ -73,7 +73,7 @@ def load_workload(path: Path) -> Workload:
         UnknownNameError: a base nobody makes.
     """
     try:
-        file = msgspec.toml.decode(path.read_bytes(), type=_File)
+        file = msgspec.convert(decode_toml(read_named(path).decode("utf-8-sig")), _File)
     except OSError as error:
         raise InputFileError(path, f"cannot be read ({error.strerror}).") from error
     except UNREADABLE as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from coldstart.decoding import UNREADABLE
+from coldstart.decoding import UNREADABLE, read_named
 from coldstart.errors import UsageError
 from coldstart.model.options import ContainerOptions
 from coldstart.units import parse_bytes
@@ -192,7 +192,7 @@ def _security(text: str, place: str, base: Path) -> str:
         return text
     path = base / Path(value).expanduser()
     try:
-        return "seccomp=" + msgspec.json.encode(msgspec.json.decode(path.read_bytes(), type=dict[str, object])).decode()
+        return "seccomp=" + msgspec.json.encode(msgspec.json.decode(read_named(path), type=dict[str, object])).decode()
     except OSError as error:
         raise UsageError(f"{place}: the seccomp profile {path} cannot be read ({error.strerror}).") from error
     except UNREADABLE as error:

@@ -44,6 +44,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from coldstart.decoding import decode_toml, read_named
 from coldstart.discovery import catalogue_dir
 from coldstart.errors import InputFileError, UnknownNameError, UsageError
 from coldstart.model.cell import Network, Tier
@@ -105,7 +106,7 @@ def load_experiment(name_or_path: str) -> Experiment:
             raise UnknownNameError("experiment", name_or_path, known)
         path = catalogue_dir("experiments") / f"{name_or_path}.toml"
     try:
-        data = path.read_bytes()
+        data = read_named(path)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = error.strerror if isinstance(error, OSError) else str(error)
         known_names = ", ".join(catalogue())
@@ -140,7 +141,7 @@ def _converted(table: Mapping[str, object], kind: type[Record], where: str) -> R
 def _parse_toml(data: bytes, where: str) -> dict[str, Any]:
     try:
         text = data.decode("utf-8-sig")
-        return tomllib.loads(text)
+        return decode_toml(text)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise InputFileError(f"{where}:{line}", "is not UTF-8 text.", "Save the file as UTF-8.") from error
@@ -149,8 +150,6 @@ def _parse_toml(data: bytes, where: str) -> dict[str, Any]:
         what, line_text, column = place.groups() if place else (str(error), None, None)
         at = f"{line_text}:{column}" if line_text else str(text.rstrip("\n").count("\n") + 1)
         raise InputFileError(f"{where}:{at}", f"is not TOML: {what}.", "See https://toml.io for the syntax.") from error
-    except RecursionError as error:
-        raise InputFileError(where, "is nested too deeply to be an experiment.") from error
 
 
 def _refuse_unknown_keys(table: dict[str, Any], where: str) -> None:

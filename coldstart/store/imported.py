@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import math
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
-from coldstart.decoding import UNREADABLE
+from coldstart.decoding import UNREADABLE, read_named
 from coldstart.errors import InputFileError
 from coldstart.model.sample import Outcome
 
@@ -18,6 +18,10 @@ SUFFIXES = (".json", ".csv")
 _COLUMNS = {"e2e_ns": 1, "seconds": 1_000_000_000}
 """Columns that hold a start's time, as ``coldstart export`` writes it or in seconds, and their unit in ns."""
 _CELL = ("engine", "runtime", "workload", "variant", "tier", "network")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)\w*", re.ASCII | re.IGNORECASE)
+_SHORTEST_NS, _LONGEST_NS = 1, 10**16  # no start takes less or more; beyond, figures would lose their digits
+_MOST_BYTES = 256 << 20
+_SHOWN = 40  # characters of a value in a message
 _FAILED = "A start that failed is a row whose outcome is not ok, and without a time."
 
 
@@ -51,15 +55,18 @@ def read_times(path: Path) -> dict[str, Times]:
     that were repeated or are of a warm-up do not count.
 
     Raises:
-        InputFileError: unreadable, neither format, nothing in it, or a time that is none (NaN, zero, negative); with
-            its line or place.
+        InputFileError: unreadable, neither format, nothing in it, or a time that cannot be one (NaN, zero, negative);
+            with its line or place.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        data = read_named(path, _MOST_BYTES)
+        text = data.decode("utf-8-sig")
     except OSError as error:
         raise InputFileError(path, f"cannot be read ({error.strerror}).") from error
     except UnicodeDecodeError as error:
-        raise InputFileError(path, "is not UTF-8 text.", "Name a JSON file of hyperfine's, or a CSV.") from error
+        line = data.count(b"\n", 0, error.start) + 1
+        remedy = "Name a JSON file of hyperfine's, or a CSV."
+        raise InputFileError(f"{path}, line {line}", "is not UTF-8 text.", remedy) from error
     rows = _hyperfine(path, text) if path.suffix == ".json" else _csv(path, text)
     values: dict[str, list[float]] = {}
     failed: dict[str, int] = {}
@@ -79,7 +86,7 @@ def _hyperfine(path: Path, text: str) -> Iterator[tuple[str, float | None]]:
         file = msgspec.json.decode(text, type=_Hyperfine)
     except UNREADABLE as error:
         raise InputFileError(
-            path, f"is no export of hyperfine's: {error}.", "Write it with: hyperfine --export-json FILE"
+            path, f"is not an export of hyperfine's: {error}.", "Write it with: hyperfine --export-json FILE"
         ) from error
     for place, one in enumerate(file.results):
         codes = one.exit_codes or [0] * len(one.times)
@@ -89,18 +96,22 @@ def _hyperfine(path: Path, text: str) -> Iterator[tuple[str, float | None]]:
             )
         for start, (seconds, code) in enumerate(zip(one.times, codes, strict=True)):
             where = f"{path}, results[{place}].times[{start}]"
-            yield one.command, _positive(where, seconds, 1_000_000_000) if code == 0 else None
+            yield one.command, _checked(where, seconds, 1_000_000_000) if code == 0 else None
 
 
 def _csv(path: Path, text: str) -> Iterator[tuple[str, float | None]]:
     reader = csv.DictReader(io.StringIO(text, newline=""))
-    header = reader.fieldnames or []
+    header = _header(path, reader)
     column = next((name for name in _COLUMNS if name in header), None)
     if column is None:
         raise InputFileError(
             f"{path}, line 1", f"has no column {' or '.join(_COLUMNS)}.", "Name the column of times so."
         )
-    for row in reader:
+    if repeated := [name for name in header if header.count(name) > 1]:
+        raise InputFileError(
+            f"{path}, line 1", f"names column {repeated[0]!r} twice.", "Give each column its own name."
+        )
+    for row in _rows(path, reader):
         where = f"{path}, line {reader.line_num}"
         if None in row or None in row.values():
             raise InputFileError(where, f"has not the {len(header)} values that the header names.")
@@ -109,6 +120,24 @@ def _csv(path: Path, text: str) -> Iterator[tuple[str, float | None]]:
             continue
         name = row.get("name") or "/".join(row[part] for part in _CELL if part in row) or path.stem
         yield name, _time(f"{where}, column {column}", row[column], column) if outcome is Outcome.OK else None
+
+
+def _header(path: Path, reader: csv.DictReader[str]) -> Sequence[str]:
+    try:
+        return reader.fieldnames or []
+    except csv.Error as error:
+        raise InputFileError(f"{path}, line {max(reader.line_num, 1)}", f"is not a line of CSV: {error}.") from error
+
+
+def _rows(path: Path, reader: csv.DictReader[str]) -> Iterator[dict[str, str]]:
+    """The rows; a field of more than 128 KiB is refused, as where a quote is never closed."""
+    begun = reader.line_num + 1
+    try:
+        for row in reader:
+            yield row
+            begun = reader.line_num + 1
+    except csv.Error as error:
+        raise InputFileError(f"{path}, line {begun}", f"is not a line of CSV: {error}.") from error
 
 
 def _outcome(where: str, text: str) -> Outcome:
@@ -120,14 +149,14 @@ def _outcome(where: str, text: str) -> Outcome:
 
 
 def _time(where: str, text: str, column: str) -> float:
-    try:
-        value = float(text)
-    except ValueError as error:
-        raise InputFileError(where, f"{text!r} is no time.", _FAILED) from error
-    return _positive(where, value, _COLUMNS[column])
+    if not _NUMBER.fullmatch(text.strip()):
+        raise InputFileError(where, f"{text[:_SHOWN]!r} is not a time.", _FAILED)
+    return _checked(where, float(text), _COLUMNS[column])
 
 
-def _positive(where: str, value: float, unit_ns: int) -> float:
-    if not math.isfinite(value) or value <= 0:
-        raise InputFileError(where, f"{value!r} is no positive, finite time.", _FAILED)
-    return value * unit_ns
+def _checked(where: str, value: float, unit_ns: int) -> float:
+    """The time in ns."""
+    time_ns = value * unit_ns
+    if not _SHORTEST_NS <= time_ns <= _LONGEST_NS:
+        raise InputFileError(where, f"{value!r} is not a time between 1 ns and 116 days.", _FAILED)
+    return time_ns

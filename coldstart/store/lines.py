@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -15,6 +18,8 @@ from coldstart.model.timeline import phases_of
 from coldstart.store.migrations import Migration, migrated
 
 _INT64 = 2**63
+_MANY_DIGITS = re.compile(rb"[0-9]{19}")  # fewer make no number beyond 64 bits; a digest may have as many
+_SHOWN = 40  # characters of a value in a message
 
 
 class NotJsonError(Exception):
@@ -46,6 +51,8 @@ class LineChecker:
         where = f"{self._path}:{number}"
         sample = self._decoded(line, where)
         problem = self._problem(sample)
+        if problem is None and _MANY_DIGITS.search(line) and _has_huge(msgspec.to_builtins(sample)):
+            problem = "has a number beyond 64 bits"
         trial = _trial(sample)
         if problem is None and trial in self._first_line:
             problem = f"repeats the trial of line {self._first_line[trial]}"
@@ -82,8 +89,10 @@ class LineChecker:
     def _problem(self, sample: Sample) -> str | None:
         if sample.run_id != self._run_id:
             return f"belongs to run {sample.run_id!r}, not to {self._run_id!r}"
-        if any(max(abs(span.start_ns), abs(span.end_ns)) >= _INT64 for span in sample.spans):
-            return "has a span beyond 64 bits"
+        try:
+            datetime.fromisoformat(sample.started_at)
+        except ValueError:
+            return f"has no time in started_at: {sample.started_at[:_SHOWN]!r}"
         try:
             phases_of(sample)
         except ValueError as error:
@@ -94,6 +103,15 @@ class LineChecker:
 def _trial(sample: Sample) -> tuple[int, Cell, int, Side | None]:
     trial = sample.trial
     return trial.block, trial.cell, trial.attempt, trial.side
+
+
+def _has_huge(value: Any) -> bool:
+    """Whether an integer in it is beyond what a table can hold."""
+    if isinstance(value, dict):
+        return any(map(_has_huge, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_has_huge, value))
+    return isinstance(value, int) and not -_INT64 <= value < _INT64
 
 
 def set_aside_remedy(run_dir: Path) -> str:

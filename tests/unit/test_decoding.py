@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from coldstart.analyse.targets import read_targets
+from coldstart.decoding import decode_toml, read_named
 from coldstart.engines.http import Response
 from coldstart.engines.wire import container_state, message_of, wall_ns
-from coldstart.errors import ColdstartError, EngineError
+from coldstart.errors import ColdstartError, EngineError, InputFileError
 from coldstart.images.catalogue import load_workload
 from coldstart.report.calibration import calibration_path, load_calibration
 from coldstart.store.imported import read_times
@@ -91,3 +94,58 @@ def test_an_instant_of_no_calendar_is_none(text: str) -> None:
 def test_an_answer_that_describes_no_container_is_the_engines_error(answer: dict[str, object]) -> None:
     with pytest.raises(EngineError, match="does not describe a container"):
         container_state(answer)
+
+
+# --- TOML, and files that a user names ---
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("a = " + "[" * 5000 + "]" * 5000, "nested too deeply"),
+        (".".join(["a"] * 3000) + " = 1", "nested too deeply"),
+        ("[" + ".".join(["a"] * 51) + "]\nb = 1", "nested too deeply"),
+        ("a = " + "9" * 5000, "a value is out of range"),
+        (f"a = [{{b = [{2**63}]}}]", "b: a number is out of range"),
+        (f"a = {-(2**63)}", "a: a number is out of range"),
+        ("a = \0", "Invalid value"),
+        ("a = 2026-02-30", "Invalid date"),
+    ],
+)
+def test_whatever_is_wrong_with_toml_is_one_kind_of_error(text: str, what: str) -> None:
+    with pytest.raises(tomllib.TOMLDecodeError, match=what):
+        decode_toml(text)
+
+
+def test_toml_within_its_range_is_a_table() -> None:
+    deep = ".".join(["a"] * 50)
+    assert decode_toml(f"b = [{2**63 - 1}, true, 1.5]\n{deep} = 1")["b"] == [2**63 - 1, True, 1.5]
+
+
+def test_a_named_file_is_read_through_a_link_and_up_to_its_limit(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"12345")
+    (tmp_path / "link").symlink_to("file")
+    assert read_named(tmp_path / "link", 5) == b"12345"
+    with pytest.raises(InputFileError, match="has more than 4 bytes"):
+        read_named(tmp_path / "link", 4)
+
+
+def test_a_folder_a_pipe_and_a_device_are_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    for name, what in (("", "it is a folder"), ("pipe", "it is not a file"), ("device", "it is not a file")):
+        with pytest.raises(InputFileError, match=what):
+            read_named(tmp_path / name)
+
+
+def test_what_the_shell_pipes_in_is_read_to_its_end() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"a = 1")
+    os.close(writing)
+    assert read_named(Path(f"/dev/fd/{reading}")) == b"a = 1"
+    os.close(reading)
+
+
+def test_a_file_that_is_not_there_is_the_systems_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read_named(tmp_path / "nothing")

@@ -238,7 +238,7 @@ def test_a_wrong_type_is_named_with_its_key(text: str, message: str) -> None:
     ("text", "message"),
     [
         (with_line("runs = 0"), "mine.toml: runs: 0 runs cannot be measured"),
-        (with_line("runs = 99999999999999999999"), "mine.toml: runs: 99999999999999999999 runs cannot"),
+        (with_line("runs = 999999999999999999"), "mine.toml: runs: 999999999999999999 runs cannot"),
         (with_line("warmup = -1"), "mine.toml: warmup: -1 warm-up blocks cannot be run"),
         (with_line('timeout = "soon"'), "mine.toml: timeout: 'soon' is not a duration"),
         (with_line('timeout = "0s"'), "mine.toml: timeout: a timeout of nothing"),
@@ -377,7 +377,7 @@ def test_a_file_that_is_not_there_is_told_with_the_names_that_are(tmp_path: Path
 
 
 def test_a_folder_is_no_experiment(tmp_path: Path) -> None:
-    with pytest.raises(InputFileError, match="cannot be read: Is a directory"):
+    with pytest.raises(InputFileError, match="cannot be read: it is a folder"):
         load_experiment(f"{tmp_path}/")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -89,15 +90,15 @@ def test_a_time_that_is_none_is_named_by_its_line_and_column(tmp_path: Path, tim
 @pytest.mark.parametrize("time", [0, -0.5])
 def test_a_time_of_hyperfines_that_is_none_is_named_by_its_place(tmp_path: Path, time: float) -> None:
     path = hyperfine(tmp_path, {"command": "a", "times": [1]}, {"command": "b", "times": [1, time]})
-    with pytest.raises(InputFileError, match=r"results\[1\].times\[1\]: .* no positive, finite time"):
+    with pytest.raises(InputFileError, match=r"results\[1\].times\[1\]: .* is not a time between 1 ns and 116 days"):
         read_times(path)
 
 
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.json", "{", "no export of hyperfine's"),
-        ("a.json", '{"results": [{"command": "a", "times": [NaN]}]}', "no export of hyperfine's"),
+        ("a.json", "{", "not an export of hyperfine's"),
+        ("a.json", '{"results": [{"command": "a", "times": [NaN]}]}', "not an export of hyperfine's"),
         ("a.json", '{"benchmarks": []}', "hyperfine --export-json"),
         ("a.json", '{"results": []}', "holds no start"),
         ("a.json", '{"results": [{"command": "a", "times": [1], "exit_codes": [0, 0]}]}', "1 times and 2 exit codes"),
@@ -134,3 +135,72 @@ def test_a_file_of_times_is_known_by_its_name_and_a_folder_is_none(tmp_path: Pat
         False,
         False,
     ]
+
+
+# --- files that nobody meant to be read ---
+
+
+def stored_as(tmp_path: Path, name: str, content: str | bytes) -> Path:
+    """A file of that content."""
+    path = tmp_path / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("content", "where"),
+    [
+        ("seconds,name\n0.1,a\n0.1," + "x" * 200_000 + "\n", ", line 3: is not a line of CSV: field larger than"),
+        ("seconds," + "x" * 200_000 + "\n0.1,a\n", ", line 1: is not a line of CSV: field larger than"),
+        ('seconds,name\n0.1,a\n0.1,"' + "x\n" * 100_000, ", line 3: is not a line of CSV: field larger than"),
+        ("seconds,seconds\n1,2\n", ", line 1: names column 'seconds' twice."),
+        (b"seconds,name\n0.1,caf\xe9\n", ", line 2: is not UTF-8 text."),
+        ("seconds\n1\n".encode("utf-16"), ", line 1: is not UTF-8 text."),
+        ("seconds\n1_0\n", ", line 2, column seconds: '1_0' is not a time."),
+        ("seconds\n\u0663\n", ", line 2, column seconds: '\u0663' is not a time."),
+        ("seconds\n0.1\0\n", r", line 2, column seconds: '0.1\x00' is not a time."),
+        ("seconds\n" + "x" * 100_000 + "\n", f", line 2, column seconds: {'x' * 40!r} is not a time."),
+        ("seconds\n1e300\n", ", line 2, column seconds: 1e+300 is not a time between"),
+        ("seconds\n1e-320\n", ", line 2, column seconds: 1e-320 is not a time between"),
+        ("seconds\n10000001\n", ", line 2, column seconds: 10000001.0 is not a time between"),
+        ("e2e_ns\n0.9\n", ", line 2, column e2e_ns: 0.9 is not a time between"),
+        ("e2e_ns\n" + "9" * 5000 + "\n", ", line 2, column e2e_ns: inf is not a time between"),
+    ],
+)
+def test_what_cannot_be_a_csv_of_times_is_named_by_its_line(tmp_path: Path, content: str | bytes, where: str) -> None:
+    path = stored_as(tmp_path, "t.csv", content)
+    with pytest.raises(InputFileError) as caught:
+        read_times(path)
+    assert str(caught.value).startswith(f"{path}{where}")
+
+
+@pytest.mark.parametrize(
+    ("content", "where"),
+    [
+        (
+            '{"results": [], "x": ' + '{"a":' * 50_000 + "1" + "}" * 50_001,
+            ": is not an export of hyperfine's: maximum recursion depth",
+        ),
+        ('{"results": [{"command": "a", "times": [1, 1e300]}]}', ", results[0].times[1]: 1e+300 is not a time between"),
+        ('{"results": [{"command": "a", "times": [' + "9" * 5000 + "]}]}", ": is not an export of hyperfine's: "),
+        ('{"results": [{"command": "a", "times": [NaN]}]}', ": is not an export of hyperfine's: "),
+    ],
+)
+def test_what_cannot_be_hyperfines_is_named_by_its_place(tmp_path: Path, content: str, where: str) -> None:
+    path = stored_as(tmp_path, "t.json", content)
+    with pytest.raises(InputFileError) as caught:
+        read_times(path)
+    assert str(caught.value).startswith(f"{path}{where}")
+
+
+@pytest.mark.parametrize(("seconds", "time_ns"), [("1e-9", 1), ("10000000", 10**16), (" +.5 ", 5 * 10**8)])
+def test_the_shortest_and_the_longest_time_are_taken(tmp_path: Path, seconds: str, time_ns: float) -> None:
+    (times,) = read_times(stored_as(tmp_path, "t.csv", f"seconds\n{seconds}\n")).values()
+    assert times.values_ns == (time_ns,)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.json"])
+def test_a_pipe_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InputFileError, match="it is not a file"):
+        read_times(tmp_path / name)

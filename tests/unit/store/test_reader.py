@@ -126,7 +126,9 @@ def test_good_bytes_end_after_the_last_whole_line(store: Store) -> None:
             line(spans=[msgspec.to_builtins(make_span(Phase.PULL, 9, 3))]),
             "sample of block 0, position 0: its pull span ends before it starts.",
         ),
-        (line(spans=[msgspec.to_builtins(make_span(Phase.PULL, 0, 2**63))]), "has a span beyond 64 bits."),
+        (line(bytes_received=2**63), "has a number beyond 64 bits."),
+        (line(harness={"prepare_ns": -(10**30)}), "has a number beyond 64 bits."),
+        (line(started_at="soon"), "has no time in started_at: 'soon'."),
     ],
 )
 def test_damage_is_named_by_its_line_with_what_to_do(store: Store, damage: bytes, message: str) -> None:
@@ -356,3 +358,9 @@ def test_a_folder_that_is_no_run_is_never_the_newest(store: Store, tmp_path: Pat
 def test_where_there_is_no_run_there_is_no_newest(tmp_path: Path, folder: str) -> None:
     with pytest.raises(UsageError, match=r"there are no runs under .*; measure with: coldstart run"):
         newest_run(tmp_path / folder)
+
+
+def test_the_largest_number_of_a_table_is_read(store: Store) -> None:
+    path = store()
+    edit_line(path, 1, line(bytes_received=2**63 - 1))
+    assert open_run(path).samples[0].bytes_received == 2**63 - 1
