@@ -28,6 +28,7 @@ from coldstart.measure.failure import TrialCrashError, TrialFailure
 from coldstart.measure.foreign import with_platform
 from coldstart.model.cell import Cell, Network, Side, Tier, Trial
 from coldstart.model.sample import ColdProof, Conditions, Harness, Outcome, Sample
+from coldstart.model.timeline import phases_of
 from coldstart.probes.base import NotReady, Probe, Ready, last_line
 from coldstart.probes.tcp import is_served
 from coldstart.trace.base import Observation, TrialWindow
@@ -299,6 +300,11 @@ class _TrialRun:
         )
         if self._clock_step_ns is not None:
             return msgspec.structs.replace(sample, outcome=Outcome.CLOCK_MOVED, reason=_moved(self._clock_step_ns))
+        try:
+            phases_of(sample)
+        except ValueError as error:  # what no reader of the run would accept
+            why = f"what was seen of it does not add up: {error}"
+            return msgspec.structs.replace(sample, outcome=Outcome.UNOBSERVED, reason=why)
         reason = doubt(self._proof, image)
         if reason is not None:
             return msgspec.structs.replace(sample, outcome=Outcome.NOT_COLD, reason=reason)

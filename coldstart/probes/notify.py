@@ -6,6 +6,7 @@ between.
 
 from __future__ import annotations
 
+import os
 import queue
 import shutil
 import socket
@@ -21,6 +22,7 @@ from coldstart.model.probe import ProbeSpec
 from coldstart.probes.base import LIVENESS_NS, NotReady, Ready
 
 INSIDE = "/run/coldstart/notify.sock"  # where the container has it
+_PREFIX = "coldstart-notify-"
 _DATAGRAM_BYTES = 65536
 
 
@@ -59,7 +61,9 @@ class NotifyProbe:
                 "Use a log, exec or healthcheck probe."
             )
         try:
-            self._folder = Path(tempfile.mkdtemp(prefix="coldstart-notify-", dir=_place(engine)))
+            place = _place(engine) or Path(tempfile.gettempdir())
+            _sweep(place)
+            self._folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=place))
             path = self._folder / "notify.sock"
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             self._socket.bind(str(path))
@@ -119,6 +123,14 @@ class NotifyProbe:
         if self._last:
             return f"notify: no READY=1 came; the last it sent was {self._last!r}"
         return "notify: no READY=1 came, nor anything else, to the socket that NOTIFY_SOCKET names"
+
+
+def _sweep(place: Path) -> None:
+    """Remove the folders of runs that were killed: each carries its maker's process number."""
+    for left in place.glob(f"{_PREFIX}*"):
+        pid = left.name.removeprefix(_PREFIX).partition("-")[0]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists() and left.lstat().st_uid == os.geteuid():
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _place(engine: Engine) -> Path | None:

@@ -267,3 +267,10 @@ def test_a_trial_in_which_the_clock_was_set_is_repeated(bed: Bed, monkeypatch: p
     cell = bed.cell(Tier.ABSENT)
     samples = list(measure(bed.bench(), [(make_trial(cell=cell),)]))
     assert [sample.outcome for sample in samples] == [Outcome.CLOCK_MOVED, Outcome.OK]
+
+
+def test_spans_that_do_not_add_up_are_no_timing_and_are_kept(bed: Bed) -> None:
+    sample = run(bed, bed.cell(), Tracer(within={Phase.INIT: (1, 2)}))  # beside the one that the exec divides
+    assert sample.outcome is Outcome.UNOBSERVED
+    assert (sample.reason or "").startswith("what was seen of it does not add up: ")
+    assert sum((s.phase, s.source) == (Phase.INIT, Source.TRACE) for s in sample.spans) == 2

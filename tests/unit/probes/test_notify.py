@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import stat
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -140,6 +142,22 @@ def test_a_probe_that_was_never_armed_leaves_nothing_either(engine: FakeEngine, 
     with closing(NotifyProbe()) as probe:
         probe.options(engine)
     assert list(place.iterdir()) == []
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next_and_nothing_else(engine: FakeEngine, place: Path) -> None:
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
+    for name in (
+        f"coldstart-notify-{ended.pid}-x",
+        f"coldstart-notify-{os.getppid()}-x",
+        "coldstart-notify-x",
+        "other",
+    ):
+        (place / name).mkdir()
+    with closing(NotifyProbe()) as probe:
+        probe.options(engine)
+    left = {path.name for path in place.iterdir()}
+    assert left == {f"coldstart-notify-{os.getppid()}-x", "coldstart-notify-x", "other"}
 
 
 def test_an_engine_elsewhere_is_refused(engine: FakeEngine, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
