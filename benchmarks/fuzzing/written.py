@@ -18,7 +18,15 @@ def _catalogue(part: str, pattern: str) -> Callable[[], list[str]]:
 
 
 _EXPERIMENTS = _catalogue("experiments", "*.toml")
-_TARGETS = _catalogue("targets", "*.toml")
+
+
+@cache
+def _claims() -> list[str]:
+    """Every targets file, with its first claims: all of them would take ten times as long to read."""
+    texts = [path.read_text() for path in sorted(catalogue_dir("targets").glob("*.toml"))]
+    return ["[[target]]".join(text.split("[[target]]")[:4]) for text in texts]
+
+
 _OPTIONS_TOML = """
 [options]
 env = ["A=1", "B"]
@@ -178,7 +186,7 @@ def _read_times(files: Files, folder: Path) -> object:
 
 TARGETS = (
     Target("experiments", 8, _experiment, _read_experiment),
-    Target("targets", 8, lambda rng: {"x.toml": as_text(rng, rng.choice(_TARGETS()))}, _read_targets),
+    Target("targets", 8, lambda rng: {"x.toml": as_text(rng, rng.choice(_claims()))}, _read_targets),
     Target("workloads", 6, _workload, _read_workload),
     Target("options", 8, _option, _read_option),
     Target("env files", 5, lambda rng: {"env": as_text(rng, _ENV_FILE)}, _read_env_file),
