@@ -185,6 +185,7 @@ def run(path: Path, inputs: int = INPUTS, seed: int = SEED, budget_s: float | No
         for target, numbers in _batches(record, plan(inputs)):
             if budget_s is not None and time.monotonic() - begun > budget_s:
                 break
+            attempt(target, make(target, seed, 0))  # what it imports is there for every batch's process
             tally, findings = fuzz_apart(target, numbers, seed)
             record.targets[target.name] = _sum(record.targets.get(target.name, Tally()), tally)
             record.findings += findings
