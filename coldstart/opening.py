@@ -96,3 +96,18 @@ def _check(path: Path, found: os.stat_result, flags: int) -> None:
         raise UnsafeFileError(path, "is not a regular file")
     if flags & (os.O_WRONLY | os.O_RDWR) and found.st_nlink > 1:
         raise UnsafeFileError(path, "is a file that has a second name (a hard link)")
+
+
+def exists(path: str | Path) -> bool:
+    """Whether there is anything; nothing has a name that no file can have, such as one that is too long."""
+    return os.path.exists(path)  # noqa: PTH110  Path's own raises on names too long
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether there is a regular file, or a link to one; as `exists` of names."""
+    return os.path.isfile(path)  # noqa: PTH113  as above
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether there is a folder, or a link to one; as `exists` of names."""
+    return os.path.isdir(path)  # noqa: PTH112  as above

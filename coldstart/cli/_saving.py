@@ -16,6 +16,7 @@ from coldstart.images.workspace import work_folder
 from coldstart.kit import bundle, debs, releases, wheels
 from coldstart.kit.board import this_board
 from coldstart.kit.images import Records, registry_of, save_images
+from coldstart.opening import is_folder
 from coldstart.runner.place import open_place
 from coldstart.store.files import give_to_invoker
 from coldstart.testbed.config import TestbedConfig
@@ -81,7 +82,7 @@ def _destination(file: Path | None, kit: Path | None, release: str | None) -> Pa
         raise UsageError("name one file to write: `images save FILE`, or `images save --kit FILE`.")
     if kit is None and release:
         raise UsageError("--release belongs to --kit: images are for any release.")
-    if not path.absolute().parent.is_dir():
+    if not is_folder(path.absolute().parent):
         raise UsageError(f"{path}: there is no folder {path.parent}.")
     return path
 

@@ -11,6 +11,7 @@ import click
 from coldstart.cli import _heeded as heeded
 from coldstart.cli._stored import opened
 from coldstart.errors import EXIT_INCONCLUSIVE, EXIT_OK, EXIT_REGRESSION, NothingMeasuredError, UsageError
+from coldstart.opening import is_folder
 
 if TYPE_CHECKING:
     from coldstart.analyse.counters import Limit
@@ -29,7 +30,7 @@ def kind_of(name: str, results: Path) -> str:
 
     if is_importable(name):
         return "times"
-    is_run = is_run_id(name) or any(path.is_dir() for path in (Path(name), results / name))
+    is_run = is_run_id(name) or any(is_folder(path) for path in (Path(name), results / name))
     return "run" if is_run else "experiment"
 
 

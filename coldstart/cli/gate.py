@@ -26,6 +26,7 @@ from coldstart.cli._options import (
 )
 from coldstart.cli._verdict import SUMMARY_VARIABLE, conclude_stored, exit_with, judge_stored, judge_two, kind_of
 from coldstart.errors import EXIT_INCONCLUSIVE, EXIT_INTERRUPTED, MissingExtraError, UsageError
+from coldstart.opening import is_folder
 from coldstart.units import parse_duration_ns
 
 if TYPE_CHECKING:
@@ -214,5 +215,5 @@ def _finish(
 
 def _check_places(said: dict[str, Any]) -> None:
     for option in ("junit", "summary"):
-        if said[option] is not None and not said[option].parent.is_dir():
+        if said[option] is not None and not is_folder(said[option].parent):
             raise UsageError(f"--{option} {said[option]}: there is no folder {said[option].parent}.")

@@ -27,6 +27,7 @@ from coldstart.cli._options import (
 )
 from coldstart.cli._overrides import parse_overrides
 from coldstart.errors import CorruptRunError, UsageError
+from coldstart.opening import is_folder
 from coldstart.units import parse_duration_ns
 
 if TYPE_CHECKING:
@@ -318,7 +319,7 @@ def _exports(said: dict[str, Any]) -> dict[str, Path]:
     found = {key.removeprefix("export_"): said.pop(key) for key in tuple(said) if key.startswith("export_")}
     wanted = {name: path for name, path in found.items() if path is not None}
     for name, path in wanted.items():
-        if not path.parent.is_dir():  # told now, not when all is measured
+        if not is_folder(path.parent):  # told now, not when all is measured
             raise UsageError(f"--export-{name} {path}: there is no folder {path.parent}.")
     return wanted
 

@@ -19,6 +19,7 @@ from coldstart.cli._options import (
     source_option,
 )
 from coldstart.errors import MissingExtraError, NothingMeasuredError, UsageError
+from coldstart.opening import is_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +58,7 @@ def command(svg: Path | None, as_json: bool, **said: Any) -> None:
 
     if svg is not None and not can_report():
         raise MissingExtraError("a figure", "report")
-    if svg is not None and not svg.parent.is_dir():
+    if svg is not None and not is_folder(svg.parent):
         raise UsageError(f"--svg {svg}: there is no folder {svg.parent}.")
     if said["platform"] is not None and said["image"] is None:
         raise UsageError("--platform goes with --image: catalogue images are built for the engine's own platform.")

@@ -16,6 +16,7 @@ from coldstart.discovery import catalogue_dir
 from coldstart.errors import InputFileError, UnknownNameError, UsageError
 from coldstart.images.bases import NAMES as BASE_NAMES
 from coldstart.model.probe import ProbeSpec
+from coldstart.opening import is_file
 
 FILE_NAME = "workload.toml"
 
@@ -163,5 +164,5 @@ def _check(path: Path, name: str, variant: Variant) -> None:
 def _check_file(path: Path, name: str, where: str) -> None:
     if Path(name).name != name:
         raise InputFileError(where, f"{name!r} is not a file name in that folder.")
-    if not (path.parent / name).is_file():
+    if not is_file(path.parent / name):
         raise InputFileError(where, f"there is no {path.parent / name}.")

@@ -39,6 +39,7 @@ from coldstart.images.reference import Reference
 from coldstart.images.registry import DamagedLayerError, Registry, healthcheck_of
 from coldstart.images.workspace import work_folder
 from coldstart.model.image import Image, Layer, Provenance
+from coldstart.opening import exists, is_file
 
 _NAMESPACE = "coldstart-intake"
 _ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz")
@@ -104,10 +105,10 @@ def resolve(reference: str, registry_address: str | None, has_local: Callable[[s
         return Origin.TESTBED
     path = _path(reference)
     if reference.startswith(_PATH_PREFIXES) or reference.endswith(_ARCHIVE_SUFFIXES):
-        if not path.exists():
+        if not exists(path):
             raise UsageError(f"--image {reference}: there is no such file.")
         return Origin.ARCHIVE
-    if (path / "oci-layout").is_file() or (path.is_file() and imports.looks_like_an_archive(path)):
+    if is_file(path / "oci-layout") or (is_file(path) and imports.looks_like_an_archive(path)):
         return Origin.ARCHIVE
     if Reference.parse(reference) is None:
         raise UsageError(f"--image {reference!r} is no image reference: write NAME:TAG, NAME@sha256:… or a path.")
@@ -307,7 +308,7 @@ def _small(path: Path, where: object, limit: int = oci.DOCUMENT_MAX_BYTES) -> by
 
 def _hint_of_a_file(reference: str) -> str:
     """What to write where a file of the name lies here: it is not one of the archives that are known at sight."""
-    return f" If the file of that name in this folder is meant, write ./{reference}" if Path(reference).exists() else ""
+    return f" If the file of that name in this folder is meant, write ./{reference}" if exists(reference) else ""
 
 
 def _context_of_sudo() -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from coldstart.engines.base import Capability, Engine
 from coldstart.errors import UsageError
 from coldstart.model.options import ContainerOptions
+from coldstart.opening import exists
 
 _COVERED = ("/etc", "/opt")  # of a testbed: the engine reads what is there, and what it writes is lost
 _READ_ONLY = ":ro"
@@ -53,7 +54,7 @@ def _own_folders(source: Path) -> str:
 def _check_present(option: str, entries: Iterable[str]) -> None:
     for entry in entries:
         source = entry.partition(":")[0]
-        if not Path(source).exists():
+        if not exists(source):
             raise UsageError(
                 f"{option} {entry}: there is no {source} on this machine. Make it first: no engine is asked to."
             )

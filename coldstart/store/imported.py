@@ -13,6 +13,7 @@ import msgspec
 from coldstart.decoding import UNREADABLE, read_named
 from coldstart.errors import InputFileError
 from coldstart.model.sample import Outcome
+from coldstart.opening import is_folder
 
 SUFFIXES = (".json", ".csv")
 _COLUMNS = {"e2e_ns": 1, "seconds": 1_000_000_000}
@@ -44,7 +45,7 @@ class _Hyperfine(msgspec.Struct, frozen=True):
 
 def is_importable(name: str) -> bool:
     """Whether this is a file of times, by its name, and no run."""
-    return Path(name).suffix in SUFFIXES and not Path(name).is_dir()
+    return Path(name).suffix in SUFFIXES and not is_folder(name)
 
 
 def read_times(path: Path) -> dict[str, Times]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from coldstart.errors import EXIT_USAGE, UnsafeFileError
-from coldstart.opening import open_folder, open_regular, read_regular
+from coldstart.opening import exists, is_file, is_folder, open_folder, open_regular, read_regular
 
 
 def put_link(path: Path) -> None:
@@ -96,3 +96,14 @@ def test_a_folder_that_was_named_may_be_a_link_but_none_inside_it(tmp_path: Path
 
 def test_it_is_bad_input() -> None:
     assert UnsafeFileError("x", "is a link").exit_code == EXIT_USAGE
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b", "no such file"])
+def test_there_is_nothing_of_a_name_that_no_file_can_have(name: str, tmp_path: Path) -> None:
+    assert [ask(tmp_path / name) for ask in (exists, is_file, is_folder)] == [False, False, False]
+
+
+def test_what_there_is_is_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("")
+    assert [ask(tmp_path / "x") for ask in (exists, is_file, is_folder)] == [True, True, False]
+    assert [ask(tmp_path) for ask in (exists, is_file, is_folder)] == [True, False, True]
