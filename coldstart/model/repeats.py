@@ -18,7 +18,7 @@ _FEW = 6  # fewer repeats than this stop no run: a short one is over soon anyway
 _MANY = 20  # from so many starts on, most of them repeated say that the machine is in use
 
 Contender = tuple[Side | None, Cell]
-_OF_THE_MACHINE = {Outcome.NOT_QUIET, Outcome.THROTTLED}
+_OF_THE_MACHINE = {Outcome.NOT_QUIET, Outcome.THROTTLED, Outcome.CLOCK_MOVED}
 _UNTRIED = {  # say nothing of whether a cell can be cold
     *(Outcome.NOT_COLD, Outcome.NOT_QUIET, Outcome.ENGINE_LOST, Outcome.REGISTRY_LOST, Outcome.HARNESS_FAILED)
 }
