@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from coldstart.analyse.hosts import HostComparison, HostPhase
+from coldstart.model.image import Image
 from coldstart.model.run import RunManifest
 from coldstart.report.document import Facts, Paragraph, Part, Section, Table
 from coldstart.report.labels import PHASE_NAMES, ratio_text, time_text
@@ -60,6 +61,13 @@ def _table(comparison: HostComparison, phases: Sequence[HostPhase]) -> Table:
     )
 
 
+def _distinct(runs: Sequence[RunManifest]) -> tuple[Image, ...]:
+    """The images of a host's runs: several of one name stand beside one another."""
+    images = (image for run in runs for image in run.all_images)
+    named = {(one.workload, one.variant, one.platform, one.digest or one.image_id): one for one in images}
+    return tuple(named.values())
+
+
 def _machines(comparison: HostComparison, manifests: Sequence[Sequence[RunManifest]]) -> tuple[Facts, ...]:
     return tuple(
         Facts(
@@ -75,7 +83,7 @@ def _machines(comparison: HostComparison, manifests: Sequence[Sequence[RunManife
                 ("engine", f"{runs[0].engine.name} {runs[0].engine.version}"),
                 *(
                     (f"image {image.workload}/{image.variant}", f"{image.platform} {image.digest or image.image_id}")
-                    for image in {(i.workload, i.variant): i for run in runs for i in run.images}.values()
+                    for image in _distinct(runs)
                 ),
                 ("runs", ", ".join(run.run_id for run in runs)),
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from coldstart.errors import UsageError
@@ -15,7 +16,7 @@ from coldstart.report.compose import compose
 from coldstart.report.files import write_report
 from coldstart.report.hosts import host_name
 from coldstart.store.reader import StoredRun
-from tests.unit.factories import MS, make_cell, make_host, make_manifest, make_sample, make_trial
+from tests.unit.factories import MS, make_cell, make_host, make_image, make_manifest, make_sample, make_trial
 
 WARM = make_cell(tier=Tier.WARM)
 
@@ -74,6 +75,16 @@ def test_hosts_are_drawn_from_the_source_that_all_of_them_have(tmp_path: Path) -
     traced = run_of("aaaa" * 4, 200, tmp_path, trace=True)
     plain = run_of("bbbb" * 4, 200, tmp_path)
     assert "drawn from source engine" in written(tmp_path, traced, plain)
+
+
+def test_every_image_of_a_host_is_named_though_two_runs_call_theirs_the_same(tmp_path: Path) -> None:
+    first, second, other = (run_of(host, 100, tmp_path) for host in ("a" * 16, "a" * 16, "b" * 16))
+    changed = msgspec.structs.replace(
+        second,
+        manifest=msgspec.structs.replace(second.manifest, run_id="again", images=(make_image(digest="sha256:x"),)),
+    )
+    text = written(tmp_path, first, changed, other)
+    assert (text.count(f"linux/amd64 {make_image().digest}"), text.count("linux/amd64 sha256:x")) == (2, 1)
 
 
 def test_runs_of_one_host_are_not_set_against_one_another(tmp_path: Path) -> None:
