@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from coldstart.cli._containers import docker_options, parse_container_options
+from coldstart.errors import UsageError
 
 __all__ = ("container_options", "parse_container_options")
 
@@ -30,6 +31,21 @@ class PassThrough(click.Command):
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         """Show the container's command in the usage line."""
         return [*super().collect_usage_pieces(ctx), "[-- COMMAND...]"]
+
+
+class Blocks(click.types.IntParamType):
+    """A number of blocks; Docker's meaning of ``-w`` is told apart."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number.
+
+        Raises:
+            UsageError: a folder, as in a line of ``docker run``.
+        """
+        if isinstance(value, str) and value.startswith("/"):
+            raise UsageError(f"-w {value}: -w is --warmup here. Write --workdir {value}.")
+        number: int = super().convert(value, param, ctx)
+        return number
 
 
 def container_command() -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from coldstart.cli._options import (
+    Blocks,
     PassThrough,
     bases_option,
     budget_option,
@@ -60,7 +61,7 @@ _WITH_RESUME = {"resume", "trust", "budget", "source", "bases", "results", "as_j
 @click.option("--platform", metavar="OS/ARCH", help="Which platform of --image.  [default: the engine's]")
 @factor_options
 @click.option("-n", "--runs", type=int, metavar="N", help="Measured starts of each cell.")
-@click.option("-w", "--warmup", type=int, metavar="N", help="Blocks before them that are left out.")
+@click.option("-w", "--warmup", type=Blocks(), metavar="N", help="Blocks before them that are left out.")
 @timeout_option
 @budget_option
 @source_option("Where phases come from; auto: the kernel's trace where it can be had, else the next best.")

@@ -428,6 +428,7 @@ def test_an_unknown_key_of_an_experiment_file_ends_with_2_and_the_nearest(bench:
         (("tiers", "--timeout", "5"), "'5' is not a duration"),
         (("tiers", "--budget", "soon"), "'soon' is not a duration"),
         (("tiers", "--env-file", "/nonexistent/env"), "--env-file /nonexistent/env: cannot be read"),
+        (("tiers", "-w", "/app"), "-w /app: -w is --warmup here. Write --workdir /app."),
         (("tiers", "-e", "A B"), "--env: 'A B' is not an environment variable"),
         (("tiers", "-v", "data:/data"), "--volume 'data:/data': write an absolute host folder"),
         (("tiers", "--memory", "much"), "--memory: 'much' is not a size"),
