@@ -46,14 +46,20 @@ def _run(rng: Rng) -> Files:
 
 
 def _read_run(files: Files, folder: Path) -> object:
-    from coldstart.export.base import exporter, formats  # noqa: PLC0415  as above
-    from coldstart.store.reader import open_run  # noqa: PLC0415
+    from coldstart.store.reader import open_run  # noqa: PLC0415  only what is fuzzed is imported
 
     placed(files, folder)
     run = open_run(folder / "r")
-    for name in formats():
-        exporter(name).write(run, io.BytesIO())
+    for exporter in _exporters():
+        exporter.write(run, io.BytesIO())
     return run
+
+
+@cache
+def _exporters() -> tuple[Any, ...]:
+    from coldstart.export.base import exporter, formats  # noqa: PLC0415  as above
+
+    return tuple(exporter(name) for name in formats())
 
 
 def _report_run(files: Files, folder: Path) -> object:
@@ -160,10 +166,10 @@ def _read_records(files: Files, folder: Path) -> object:
 
 
 TARGETS = (
-    Target("runs: read and export", 10, _run, _read_run),
-    Target("runs: report", 0.3, _run, _report_run),
+    Target("runs: read and export", 4, _run, _read_run),
+    Target("runs: report", 0.1, _run, _report_run),
     Target("runs: figures", 0.01, _run, _draw_run, cpu_limit_s=90),
-    Target("runs: compare", 0.4, _run, _compare_runs),
-    Target("runs: gate", 0.3, _run, _gate_runs),
-    Target("records beside runs", 2, _records, _read_records),
+    Target("runs: compare", 0.15, _run, _compare_runs),
+    Target("runs: gate", 0.1, _run, _gate_runs),
+    Target("records beside runs", 1, _records, _read_records),
 )
