@@ -60,7 +60,7 @@ class BoundedConnection:
             self.ping()
             name = what or f"{method} {path}"
             raise UnansweredError(
-                f"{name}: no answer within {limit_s:g} s, though the engine answers other requests."
+                f"{name}: no answer within {limit_s:g} s, though the engine answers other requests"
             ) from error
 
     def ping(self, limit_s: float | None = None) -> None:

@@ -40,7 +40,7 @@ def test_a_start_is_given_its_containers_limit_and_named_as_the_runtimes_where_t
         docker.start(created(docker, limit_s=0.2))
     assert not isinstance(caught.value, EngineUnreachableError)
     assert str(caught.value) == (
-        "start by the OCI runtime: no answer within 0.2 s, though the engine answers other requests."
+        "start by the OCI runtime: no answer within 0.2 s, though the engine answers other requests"
     )
 
 
