@@ -124,9 +124,8 @@ def test_a_users_own_engine_can_be_notified_from(cli: Cli, testbed: Testbed, she
     ("ready", "script", "why"),
     [
         ("exec:test -e /never", "sleep 60", "exec:test -e /never: exit code 1"),
-        ("exec:nosuch", "sleep 60", "exit code 12[67]; it said: .*nosuch.*not found"),
+        ("exec:nosuch", "sleep 60", "exit code 12[67]; its last line: .*nosuch.*not found"),
         ("exec:sleep 60", "sleep 60", "exec:sleep 60: the command still ran"),
-        ("healthcheck", "sleep 60", "the image has no HEALTHCHECK"),
         ("notify", "sleep 60", "notify: no READY=1 came, nor anything else"),
         (
             "notify",
@@ -145,6 +144,13 @@ def test_what_never_becomes_ready_is_told_why(
     left = client.containers(all=True)
     client.close()
     assert (left, list(testbed.root.glob("coldstart-notify-*"))) == ([], [])
+
+
+def test_an_image_without_a_healthcheck_is_refused_before_any_start(cli: Cli, shell: str) -> None:
+    code, said = cli.run(
+        *("--image", shell, "--ready", "healthcheck", "--tier", "warm", "-n", "1", "--", "sleep", "60")
+    )
+    assert (code, "the image has no HEALTHCHECK" in said) == (2, True), said
 
 
 def test_an_unhealthy_container_is_not_waited_for(cli: Cli, base: Path, tmp_path: Path) -> None:
