@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import math
 import mmap
 import os
 import random
@@ -88,7 +89,7 @@ class _Problem(NamedTuple):
 def plan(inputs: int, targets: Sequence[Target] = TARGETS) -> dict[str, int]:
     """How many inputs each target gets of so many, by its share; at least one."""
     whole = sum(target.share for target in targets)
-    return {target.name: max(1, round(inputs * target.share / whole)) for target in targets}
+    return {target.name: math.ceil(inputs * target.share / whole) for target in targets}
 
 
 def make(target: Target, seed: int, number: int) -> Files:

@@ -15,7 +15,7 @@ from coldstart.errors import InputFileError
 UNREADABLE = (
     msgspec.MsgspecError,  # not the format, or not the record
     tomllib.TOMLDecodeError,
-    UnicodeDecodeError,  # not UTF-8
+    UnicodeError,  # not UTF-8, or half of a character
     RecursionError,  # nested too deeply
 )
 

@@ -168,7 +168,7 @@ def _read_records(files: Files, folder: Path) -> object:
 TARGETS = (
     Target("runs: read and export", 4, _run, _read_run),
     Target("runs: report", 0.1, _run, _report_run),
-    Target("runs: figures", 0.01, _run, _draw_run, cpu_limit_s=90),
+    Target("runs: figures", 0.004, _run, _draw_run, cpu_limit_s=90),
     Target("runs: compare", 0.15, _run, _compare_runs),
     Target("runs: gate", 0.1, _run, _gate_runs),
     Target("records beside runs", 1, _records, _read_records),

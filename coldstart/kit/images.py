@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from coldstart.decoding import UNREADABLE
 from coldstart.engines.netns import inside
 from coldstart.errors import ImageBuildError, InputFileError, InvalidEnvironmentError, UnknownNameError
 from coldstart.images import processes
@@ -194,7 +195,7 @@ def _decoded(path: Path, manifest: Manifest) -> Records:
             msgspec.convert(manifest.images, tuple[SavedImage, ...]),
             msgspec.convert(manifest.bases, tuple[SavedBase, ...]),
         )
-    except (msgspec.ValidationError, RecursionError) as error:
+    except UNREADABLE as error:
         raise InputFileError(path, f"is damaged: {error}.", "Save it again.") from error
     for saved in records.images:
         layers = saved.image.layers

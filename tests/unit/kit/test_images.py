@@ -256,6 +256,16 @@ def test_records_that_are_none_are_refused(workloads: dict[str, Workload], tmp_p
         read_images(tmp_path / "i.tar", tmp_path / "out", workloads=workloads)
 
 
+def test_records_with_half_a_character_are_refused(workloads: dict[str, Workload], tmp_path: Path) -> None:
+    """Python's own reader of JSON takes a lone surrogate for text."""
+    manifest = Manifest(coldstart="0", platform="linux/amd64", images=({"key": "\ud800"},))
+    (tmp_path / "content").mkdir()
+    path = tmp_path / "x.tar"
+    bundle.write(path, manifest, tmp_path / "content")
+    with pytest.raises(InputFileError, match="is damaged"):
+        read_images(path, tmp_path / "out", workloads=workloads)
+
+
 def test_a_kit_without_images_has_none_to_load(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     bundle.write(tmp_path / "kit.tar", Manifest(coldstart="0", platform="p"), tmp_path / "none")
