@@ -39,6 +39,7 @@ _IMAGES_MISBEHAVING = {"exits", "silent", "wrong-platform", "hangs"}
 _SILENCE_S = 0.01  # for how long a pull that stalls is waited for
 _IMAGES_CHECKED = {"checked", "unhealthy"}  # those with a HEALTHCHECK
 _SAID = b"app: that was all\n"
+_SAID_OFFLINE = b"app: could not resolve host: db\n"
 
 
 class Delays(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,6 +148,8 @@ def _notify(spec: ContainerSpec) -> None:
 
 class FakeEngine:
     """See `coldstart.engines.base.Engine`. Variants ``exits``, ``silent`` and ``wrong-platform`` misbehave so.
+
+    Variant ``offline`` exits for want of a network.
 
     Variant ``hangs`` has a runtime that never ends its start, ``stalls`` a pull without progress, and of ``unseen`` the
     engine never says that it started. `faults` are the engine's own.
@@ -280,8 +283,8 @@ class FakeEngine:
         if _runs_on(command):
             container.ready.set()
             _notify(container.spec)
-        elif variant == "exits" or command:
-            container.output = _SAID
+        elif variant in {"exits", "offline"} or command:
+            container.output = _SAID_OFFLINE if variant == "offline" else _SAID
             container.end(exit_code=_exit_code(command))
         elif variant not in _IMAGES_MISBEHAVING:
             container.server = socket.create_server(("127.0.0.1", 0), backlog=16)
