@@ -27,7 +27,10 @@ _MARK = "COLDSTART_FAULTS"
 _ENDED = re.compile(r"^\[ *\d+/\d+\] block ", re.MULTILINE)  # a sample that the run says has ended
 _UP_LIMIT_S = 120.0
 _DOWN_LIMIT_S = 60.0
-_CLEAN_S = 6.0  # a clean run's length on a quiet machine; limits grow with it on a busy one
+_CLEAN_S = 6.0  # a clean run's length on a quiet machine; limits grow with it on a busy or slow one
+_UNMEASURED = 10.0  # how many times as slow a machine may be before its pace is known
+_START_LIMIT_S = 5.0
+_BUDGET_S = 30.0
 HANG = "6417"  # seconds that a hung runtime sleeps: a number to be found by
 
 
@@ -55,7 +58,7 @@ class Ground:
     cache: Path
     work: Path
     image: Path
-    clean_s: float = _CLEAN_S
+    clean_s: float = _UNMEASURED * _CLEAN_S
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
     runs: list[int] = field(default_factory=list)
 
@@ -73,7 +76,7 @@ class Ground:
             ground.down()
             ground.up()
             begun = time.monotonic()
-            ended = ground.wait(ground.start(), 10 * _UP_LIMIT_S)
+            ended = ground.wait(ground.start(), _UP_LIMIT_S)
             assert ended.code == 0, f"a clean run failed: {ended.err}"
             ground.clean_s = time.monotonic() - begun
             ground.clear_results()
@@ -94,8 +97,13 @@ class Ground:
 
     @property
     def slowness(self) -> float:
-        """How many times as long everything may take: 1 on a quiet machine, 2 at most."""
-        return min(2.0, max(1.0, self.clean_s / _CLEAN_S))
+        """How many times as long everything may take: 1 on a quiet machine, more by as much as a clean run took."""
+        return max(1.0, self.clean_s / _CLEAN_S)
+
+    def limits(self) -> tuple[str, ...]:
+        """The run's own limits, for one start and in all, at this machine's pace."""
+        start_s, budget_s = (round(limit_s * self.slowness) for limit_s in (_START_LIMIT_S, _BUDGET_S))
+        return "--timeout", f"{start_s}s", "--budget", f"{budget_s}s"
 
     def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
         """Our own state and cache, temporary files where they can be counted, and a mark that children inherit."""
@@ -119,7 +127,7 @@ class Ground:
         """A short run in the background: two blocks of two cells."""
         command = [
             *(sys.executable, "-m", "coldstart", "run", "--image", str(self.image), "--runtime", runtime),
-            *("--ready", "exit", "--tier", "absent,warm", "-n", "2", "-w", "0", "--timeout", "5s", "--budget", "30s"),
+            *("--ready", "exit", "--tier", "absent,warm", "-n", "2", "-w", "0", *self.limits()),
             *("--results", str(self.results), *arguments, "--", "sleep", "0.2"),
         ]
         out, err = stdout or self.work / "out", self.work / "err"

@@ -32,6 +32,9 @@ class Misbehaviour(StrEnum):
     BROKEN = "500"
 
 
+_WITH_A_BODY = frozenset({Misbehaviour.RESET, Misbehaviour.CUT, Misbehaviour.CORRUPT})
+
+
 class Wanted(StrEnum):
     """Which requests it is for."""
 
@@ -121,19 +124,22 @@ class FaultProxy:
 
     @staticmethod
     def _answer(upstream: socket.socket, caller: socket.socket, bad: Misbehaviour | None) -> None:
-        first = True
+        head = b""
+        while b"\r\n\r\n" not in head and (piece := upstream.recv(_PIECE_BYTES)):
+            head += piece
+        head, separator, body = head.partition(b"\r\n\r\n")
+        if bad in _WITH_A_BODY and separator and not body:  # it may come after its head
+            body = upstream.recv(_PIECE_BYTES)
+        if bad is Misbehaviour.CORRUPT:
+            body = bytes(byte ^ 1 for byte in body)
+        elif bad in {Misbehaviour.CUT, Misbehaviour.RESET}:
+            caller.sendall(head + separator + body[: len(body) // 2])
+            if bad is Misbehaviour.RESET:  # closed with a reset instead of an end
+                time.sleep(0.01)
+                caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return
+        caller.sendall(head + separator + body)
         while piece := upstream.recv(_PIECE_BYTES):
-            if first and bad is not None:
-                head, separator, body = piece.partition(b"\r\n\r\n")
-                if bad is Misbehaviour.CORRUPT and body:
-                    piece = head + separator + bytes(byte ^ 1 for byte in body)
-                elif bad in {Misbehaviour.CUT, Misbehaviour.RESET}:
-                    caller.sendall(head + separator + body[: len(body) // 2])
-                    if bad is Misbehaviour.RESET:  # closed with a reset instead of an end
-                        time.sleep(0.01)
-                        caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                    return
-                first = not body
             caller.sendall(piece)
 
 

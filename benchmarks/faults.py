@@ -73,6 +73,7 @@ class Scene:
     runtime: str = "runc"
     stdout: Path | None = None
     layout: Layout | None = None
+    disk: Path | None = None  # a small file system that this fault fills, mounted until it is over
     detail: str = ""
     stopped: list[ProcessRef] = field(default_factory=list)
     strike_at: Callable[[], None] = lambda: None
@@ -130,7 +131,7 @@ def inject(ground: Ground, kind: Kind, number: int, seed: int) -> Fault:
             findings.append("ended with 0 though most starts failed")
         must_go = kind.spoils or kind.own or scene.layout is not None or number % _DOWN_EVERY == 0
         if must_go:
-            findings += _of_the_host(ground, scene)
+            findings += of_the_host(ground, scene)
     return Fault(
         number=number,
         kind=kind.name,
@@ -172,26 +173,21 @@ def findings_of_run(allowed: frozenset[int], ended: Ended, announced: int, store
         yield f"samples lost: {announced} were said to have ended, {stored} are stored"
 
 
-def _of_the_host(ground: Ground, scene: Scene) -> Iterator[str]:
+def of_the_host(ground: Ground, scene: Scene) -> Iterator[str]:
+    """Take the testbed down, and what is wrong with that or still there, besides the disk that the fault filled."""
     environment = scene.environment
     ended = ground.down(environment)
     if ended.code != EXIT_OK:
         yield f"hang: testbed down ended with {ended.code}: {ended.last_line}"
     if "Traceback" in ended.err:
         yield f"traceback: testbed down: {ended.last_line}"
-    left = ground.leftovers(scene.layout)
-    left = [one for one in left if not any(str(place) in one for place in _mounted(scene))]
+    left = [one for one in ground.leftovers(scene.layout) if one != f"mount {scene.disk}"]
     for one in left:
         yield f"leftover: {one}"
     if left:
         ground.down(environment)
         for path in (ground.work / "tmp").iterdir():
             path.unlink() if path.is_file() else None
-
-
-def _mounted(scene: Scene) -> Iterator[Path]:
-    """The tmpfs mounts that are this fault's own."""
-    yield from (scene.ground.work / name for name in _DISK_MB)
 
 
 def table(faults: Sequence[Fault]) -> tuple[Row, ...]:
@@ -337,6 +333,7 @@ def _disk(name: str) -> Surroundings:
         place.mkdir(exist_ok=True)
         size = f"size={_DISK_MB[name]}m"
         subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(place)], check=True, capture_output=True)
+        scene.disk = place
         if name == "state":
             root = place / "testbed"
             scene.environment["COLDSTART_STATE_DIR"] = str(root)

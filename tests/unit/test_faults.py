@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import random
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
 from benchmarks.fault_ground import Ended, Ground, most_failed
 from benchmarks.fault_proxy import FaultProxy, Misbehaviour, Wanted
-from benchmarks.faults import Fault, findings_of_run, kinds, order, table
+from benchmarks.faults import Fault, Scene, findings_of_run, kinds, of_the_host, order, table
 from coldstart.model.sample import Outcome
+from coldstart.testbed.config import Layout
 from tests.unit.factories import make_sample
 
 BODY = b"0123456789"
@@ -86,6 +90,59 @@ def test_samples_that_a_run_said_had_ended_are_counted() -> None:
     assert Ground.announced(ended(err=said)) == 2
 
 
+class Left(Ground):
+    """A ground whose testbed is down and left these behind."""
+
+    left: tuple[str, ...] = ()
+
+    def down(self, environment: Mapping[str, str] | None = None) -> Ended:
+        """At once."""
+        del environment
+        return ended()
+
+    def leftovers(self, layout: Layout | None = None) -> list[str]:
+        """As they were set."""
+        del layout
+        return list(self.left)
+
+
+def scene(used: Ground, disk: Path | None = None) -> Scene:
+    return Scene(ground=used, rng=random.Random(1), disk=disk)  # noqa: S311  instants, not secrets
+
+
+def ground(tmp_path: Path, *left: str) -> Left:
+    (tmp_path / "tmp").mkdir()
+    made = Left(root=tmp_path / "root", cache=tmp_path / "cache", work=tmp_path, image=tmp_path / "image")
+    made.left = left
+    return made
+
+
+@pytest.mark.parametrize("disk", ["state", "results", "cache"])
+def test_of_a_full_disk_all_but_the_disk_itself_is_a_leftover(tmp_path: Path, disk: str) -> None:
+    place = tmp_path / disk
+    inside = (f"folder {place}/testbed", f"mount {place}/testbed/netns/engine", f"loop device {place}/disk")
+    used = ground(tmp_path, f"mount {place}", *inside)
+    assert list(of_the_host(used, scene(used, place))) == [f"leftover: {one}" for one in inside]
+
+
+def test_a_mount_left_by_an_earlier_fault_is_a_leftover_of_any_other_kind(tmp_path: Path) -> None:
+    used = ground(tmp_path, f"mount {tmp_path}/state")
+    assert list(of_the_host(used, scene(used))) == [f"leftover: mount {tmp_path}/state"]
+
+
+@pytest.mark.parametrize(("clean_s", "limits"), [(3.0, ("5s", "30s")), (6.0, ("5s", "30s")), (60.0, ("50s", "300s"))])
+def test_a_runs_own_limits_grow_with_what_a_clean_run_takes_here(
+    tmp_path: Path, clean_s: float, limits: tuple[str, str]
+) -> None:
+    used = ground(tmp_path)
+    used.clean_s = clean_s
+    assert used.limits() == ("--timeout", limits[0], "--budget", limits[1])
+
+
+def test_the_clean_run_whose_pace_is_to_be_measured_is_given_ten_times_the_time(tmp_path: Path) -> None:
+    assert ground(tmp_path).slowness == 10
+
+
 def test_more_failed_than_timed_starts_are_most() -> None:
     ok, failed = make_sample(), make_sample(outcome=Outcome.PULL_FAILED, reason="no")
     requeued = make_sample(outcome=Outcome.NOT_QUIET, reason="busy")
@@ -110,13 +167,15 @@ def test_the_table_has_one_row_for_each_kind_with_its_counts() -> None:
 
 
 class Registry(BaseHTTPRequestHandler):
-    """A registry with one blob."""
+    """A registry with one blob, sent some time after the answer's head where its path says so."""
 
     def do_GET(self) -> None:
         """Answer everything with it."""
         self.send_response(200)
         self.send_header("Content-Length", str(len(BODY)))
         self.end_headers()
+        if self.path.endswith("late"):
+            time.sleep(0.1)
         self.wfile.write(BODY)
 
     def log_message(self, *_: object) -> None:
@@ -124,15 +183,15 @@ class Registry(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def proxy() -> Iterator[tuple[FaultProxy, Callable[[str], tuple[int, bytes]]]]:
+def proxy() -> Iterator[tuple[FaultProxy, Callable[..., tuple[int, bytes]]]]:
     """A proxy in front of a registry, and how to ask through it."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Registry)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     made = FaultProxy(f"127.0.0.1:{server.server_address[1]}")
     with made.listening(None, "127.0.0.1", 0) as port:
 
-        def ask(path: str) -> tuple[int, bytes]:
-            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=0.5)) as connection:
+        def ask(path: str, timeout_s: float = 30) -> tuple[int, bytes]:
+            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)) as connection:
                 connection.request("GET", path)
                 answer = connection.getresponse()
                 return answer.status, answer.read()
@@ -142,7 +201,7 @@ def proxy() -> Iterator[tuple[FaultProxy, Callable[[str], tuple[int, bytes]]]]:
     server.server_close()
 
 
-Proxied = tuple[FaultProxy, Callable[[str], tuple[int, bytes]]]
+Proxied = tuple[FaultProxy, Callable[..., tuple[int, bytes]]]
 
 
 def test_a_proxy_that_was_asked_for_nothing_passes_everything_on(proxy: Proxied) -> None:
@@ -165,10 +224,11 @@ def test_a_refusal_has_its_code(proxy: Proxied, behaviour: Misbehaviour, code: i
     assert ask("/v2/a/manifests/1")[0] == code
 
 
-def test_a_corrupt_answer_is_as_long_and_another(proxy: Proxied) -> None:
+@pytest.mark.parametrize("name", ["1", "late"])
+def test_a_corrupt_answer_is_as_long_and_another(proxy: Proxied, name: str) -> None:
     made, ask = proxy
     made.misbehave(Misbehaviour.CORRUPT, Wanted.BLOBS, 9)
-    status, body = ask("/v2/a/blobs/1")
+    status, body = ask(f"/v2/a/blobs/{name}")
     assert (status, len(body)) == (200, len(BODY))
     assert body != BODY
 
@@ -178,4 +238,4 @@ def test_an_answer_that_is_not_whole_is_an_error_to_who_asked(proxy: Proxied, be
     made, ask = proxy
     made.misbehave(behaviour, Wanted.BLOBS, 9)
     with pytest.raises((OSError, http.client.HTTPException)):
-        ask("/v2/a/blobs/1")
+        ask("/v2/a/blobs/1", timeout_s=0.5 if behaviour is Misbehaviour.SILENT else 30)
