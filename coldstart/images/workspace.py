@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,7 +12,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from coldstart.errors import StorageError
+from coldstart.private import why_not_private
 
+WORK = "coldstart-work"
+_OURS = re.compile(r"coldstart-([0-9]+)-")
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """What the kernel says of a disk, a share of it or a file that is full."""
 
@@ -20,19 +24,24 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 def work_folder(cache: Path) -> Iterator[Path]:
     """A fresh folder below ``cache``, on its file system, removed at the end whatever happens.
 
-    What processes that no longer exist left there is removed first; folders carry their maker's pid.
+    What processes that no longer exist left there is removed first; folders carry our name and their maker's pid.
 
     Raises:
-        StorageError: the cache cannot be written.
+        StorageError: the cache cannot be written; or root would work where another user could replace files.
     """
-    work = cache / "work"
+    work = cache / WORK
+    if os.geteuid() == 0 and (why := why_not_private(Path(os.path.realpath(cache))) or why_not_private(work)):
+        raise StorageError(why)
+    if work.is_symlink():
+        raise StorageError(f"{work} is a link. Remove it, or choose another COLDSTART_CACHE_DIR.")
     try:
-        work.mkdir(parents=True, exist_ok=True)
+        cache.mkdir(mode=0o755, parents=True, exist_ok=True)
+        work.mkdir(mode=0o700, exist_ok=True)
         for left in work.iterdir():
-            pid = left.name.partition("-")[0]
-            if pid.isdigit() and not Path(f"/proc/{pid}").exists():
-                shutil.rmtree(left, ignore_errors=True)
-        folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=work))
+            maker = _OURS.match(left.name)
+            if maker and not Path(f"/proc/{maker[1]}").exists():
+                shutil.rmtree(left, ignore_errors=True)  # which does not follow links
+        folder = Path(tempfile.mkdtemp(prefix=f"coldstart-{os.getpid()}-", dir=work))
     except OSError as error:
         raise StorageError(f"{work}: {error.strerror}; choose another COLDSTART_CACHE_DIR.") from error
     try:
