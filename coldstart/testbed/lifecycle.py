@@ -76,6 +76,7 @@ def up(config: TestbedConfig, progress: Progress) -> Testbed:
         path = f"{config.tools}:{path}"
     found = executables.require(config.registry, path)
     _check_data_root(layout, config.data_root)
+    marker.check_private(config.registry_storage.parent)  # images are kept there with any registry
     marker.claim_folder(layout.root, layout.id)
     with _changing(layout):
         running = _healthy(layout, progress)
@@ -299,7 +300,7 @@ def _changing(layout: Layout) -> Iterator[None]:
                 time.sleep(_LOCK_POLL_S)
                 continue
             break
-        if not layout.root.exists() or not os.path.samestat(os.fstat(descriptor), layout.root.stat()):
+        if not layout.root.exists() or not os.path.samestat(os.fstat(descriptor), layout.root.lstat()):
             raise TestbedError(f"{layout.root} was removed by another `coldstart testbed down` meanwhile. Repeat.")
         yield
     finally:
@@ -308,7 +309,7 @@ def _changing(layout: Layout) -> Iterator[None]:
 
 def _open_folder(folder: Path) -> int:
     try:
-        return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError as error:
         raise TestbedError(f"{folder} was removed by another `coldstart testbed down` meanwhile. Repeat.") from error
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import glob
 import shutil
 import stat
+import tempfile
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 from coldstart.decoding import UNREADABLE
 from coldstart.errors import TestbedError
 from coldstart.opening import read_regular
+from coldstart.private import why_not_private
 from coldstart.testbed import mounts
 from coldstart.testbed.config import decode_path, write_record
 
@@ -19,9 +21,6 @@ MARKER = ".coldstart-testbed.json"
 FOLDER_MODE = 0o711
 """Others may reach a file in it whose name they know, such as the state; they cannot open the folder, nor lock it."""
 _LEFTOVERS = {f".{MARKER}.new", "lost+found"}  # of a claim that was killed; of a new ext4
-
-
-_GIVE = "Give it to root, or choose another folder."
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +58,8 @@ def check_claimable(folder: Path, owner: str) -> None:
     Raises:
         TestbedError: it holds what is not ours.
     """
+    if folder.is_symlink():
+        raise TestbedError(f"{folder} is a link. Name the folder that it leads to, or choose another one.")
     if not folder.exists():
         return
     if not folder.is_dir():
@@ -74,26 +75,13 @@ def check_claimable(folder: Path, owner: str) -> None:
 
 
 def check_private(folder: Path) -> None:
-    """Make sure that nobody else can replace what root keeps in ``folder``, if that is there.
+    """Make sure that nobody else can replace what root keeps in ``folder``, whether it is there yet or not.
 
     Raises:
-        TestbedError: it is another user's, others may write to it, or to the folder it is in.
+        TestbedError: it is a link or another user's, or others may write to it or to a folder above it.
     """
-    try:
-        found = folder.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    if found.st_uid not in _trusted_users():
-        raise TestbedError(
-            f"{folder} belongs to another user (ID {found.st_uid}), who could replace what is in it. {_GIVE}"
-        )
-    if found.st_mode & 0o022:
-        raise TestbedError(f"{folder} can be written to by other users: chmod go-w {folder}, or choose another folder.")
-    above = folder.parent.stat().st_mode
-    if above & stat.S_IWOTH and not above & stat.S_ISVTX:
-        raise TestbedError(
-            f"{folder.parent} can be written to by everybody, who could replace {folder.name} in it. {_GIVE}"
-        )
+    if why := why_not_private(folder):
+        raise TestbedError(why)
 
 
 def claim_folder(folder: Path, owner: str, marker_mode: int = 0o644) -> Claim:
@@ -113,17 +101,26 @@ def claim_folder(folder: Path, owner: str, marker_mode: int = 0o644) -> Claim:
         write(folder, claim, marker_mode)
         _close_to_others(folder)
         return claim
-    claim = Claim(id=owner, made=True)
-    fresh = _fresh(folder)
-    fresh.parent.mkdir(parents=True, exist_ok=True)
-    fresh.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    return _made(folder, Claim(id=owner, made=True), marker_mode)
+
+
+def _made(folder: Path, claim: Claim, marker_mode: int) -> Claim:
+    """Make the folder beside its place, under a name that nobody can have prepared, and rename it into place."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    check_private(folder)  # of the folders that were just made, too
+    fresh = Path(tempfile.mkdtemp(prefix=f"{_fresh(folder)}-", dir=folder.parent))
     try:
+        fresh.chmod(FOLDER_MODE)
         write(fresh, claim, marker_mode)
-    except OSError:
-        remove_if_empty(fresh)
-        raise
-    fresh.rename(folder)
-    check_private(folder)
+        fresh.rename(folder)
+    except OSError as error:
+        _discard(fresh)
+        check_private(folder)
+        check_claimable(folder, claim.id)
+        first = read_claim(folder)  # of another process, which was as quick
+        if first is None:
+            raise error from None
+        return first
     return claim
 
 
@@ -165,11 +162,9 @@ def remove(folder: Path, owner: str) -> bool:
     Raises:
         TestbedError: something is mounted in it, or it is another owner's.
     """
-    fresh = _fresh(folder)
-    if fresh.is_dir():  # a claim that was killed: nothing but the marker, or its beginning
-        (fresh / MARKER).unlink(missing_ok=True)
-        (fresh / f".{MARKER}.new").unlink(missing_ok=True)
-        remove_if_empty(fresh)
+    for left in folder.parent.glob(f"{glob.escape(_fresh(folder))}*"):  # a claim that was killed
+        if not left.is_symlink() and why_not_private(left) is None:
+            _discard(left)
     check_claimable(folder, owner)
     claim = read_claim(folder)
     if claim is None:
@@ -191,6 +186,14 @@ def remove_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
+def _discard(fresh: Path) -> None:
+    """Remove a folder that never came to its place: nothing but the marker, or its beginning, is in it."""
+    if fresh.is_dir():
+        (fresh / MARKER).unlink(missing_ok=True)
+        (fresh / f".{MARKER}.new").unlink(missing_ok=True)
+        remove_if_empty(fresh)
+
+
 def _remove_entry(entry: Path) -> None:
     if entry.is_dir() and not entry.is_symlink():
         shutil.rmtree(entry)
@@ -205,11 +208,6 @@ def _close_to_others(folder: Path) -> None:
         folder.chmod(mode & ~0o066)
 
 
-def _trusted_users() -> set[int]:
-    """Root, ourselves, and who called sudo: they need no file to become root."""
-    caller = os.environ.get("SUDO_UID", "")
-    return {0, os.geteuid(), *([int(caller)] if caller.isdecimal() and os.geteuid() == 0 else [])}
-
-
-def _fresh(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.coldstart-new")
+def _fresh(folder: Path) -> str:
+    """How the names begin under which ``folder`` is made."""
+    return f".{folder.name}.coldstart-new"

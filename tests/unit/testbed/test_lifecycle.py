@@ -455,6 +455,18 @@ def test_a_start_refuses_a_folder_of_somebody(layout: Layout, said: list[str]) -
         up(TestbedConfig(root=layout.root), said.append)
 
 
+@pytest.mark.usefixtures("equipped", "built")
+@pytest.mark.parametrize("registry", [None, "r:5"])
+def test_a_start_refuses_a_cache_that_others_can_write_to_whatever_the_registry(
+    root: Path, tmp_path: Path, said: list[str], registry: str | None
+) -> None:
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache").chmod(0o777)
+    with pytest.raises(TestbedError, match="cache can be written to by other users"):
+        up(TestbedConfig(root=root, cache=tmp_path / "cache", registry=registry), said.append)
+    assert not root.exists()
+
+
 @pytest.mark.usefixtures("equipped")
 def test_a_start_refuses_its_data_root_before_it_makes_anything(root: Path, said: list[str]) -> None:
     with pytest.raises(UsageError, match="--data-root"):

@@ -230,9 +230,10 @@ def test_another_testbeds_folder_is_not_removed(folder: Path) -> None:
     assert names(folder) == [MARKER]
 
 
+@pytest.mark.parametrize("name", [".f.coldstart-new", ".f.coldstart-new-x1"])
 @pytest.mark.parametrize("left", [MARKER, f".{MARKER}.new"])
-def test_what_a_killed_claim_left_beside_the_folder_is_removed(folder: Path, left: str) -> None:
-    fresh = folder.with_name(".f.coldstart-new")
+def test_what_a_killed_claim_left_beside_the_folder_is_removed(folder: Path, left: str, name: str) -> None:
+    fresh = folder.with_name(name)
     fresh.mkdir()
     (fresh / left).touch()
     remove(folder, "me")
@@ -325,18 +326,111 @@ def test_a_folder_that_others_can_write_to_is_refused(folder: Path, mode: int) -
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize(("mode", "refused"), [(0o777, True), (0o1777, False)])
-def test_a_folder_that_everybody_can_replace_is_refused(folder: Path, mode: int, refused: bool) -> None:
-    folder.mkdir()
-    folder.parent.chmod(mode)
-    try:
-        if refused:
-            with pytest.raises(TestbedError, match="can be written to by everybody"):
-                claim_folder(folder, "me")
-        else:
-            assert claim_folder(folder, "me").id == "me"
-    finally:
-        folder.parent.chmod(0o700)
+@pytest.mark.parametrize("is_there", [True, False])
+@pytest.mark.parametrize(("mode", "who"), [(0o777, "everybody"), (0o775, "its group"), (0o1777, None)])
+def test_a_folder_that_others_can_replace_is_refused(
+    tmp_path: Path, mode: int, who: str | None, is_there: bool
+) -> None:
+    """It is refused for any folder above it, and before anything is made."""
+    above, folder = tmp_path / "a", tmp_path / "a" / "b" / "f"
+    folder.parent.mkdir(parents=True)
+    if is_there:
+        folder.mkdir()
+    above.chmod(mode)
+    if who is None:
+        assert claim_folder(folder, "me").id == "me"
+    else:
+        with pytest.raises(TestbedError, match=f"/a can be written to by {who}"):
+            claim_folder(folder, "me")
+        assert names(folder.parent) == ["f"] * is_there
+
+
+@needs_root
+@pytest.mark.parametrize("is_there", [True, False])
+@pytest.mark.parametrize("mode", [0o755, 0o1777])
+def test_a_folder_below_one_of_another_user_is_refused(tmp_path: Path, mode: int, is_there: bool) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs").chmod(mode)
+    os.chown(tmp_path / "theirs", 1234, 1234)
+    folder = tmp_path / "theirs" / "b" / "f"
+    if is_there:
+        folder.mkdir(parents=True)
+    with pytest.raises(TestbedError, match="theirs belongs to another user"):
+        claim_folder(folder, "me")
+    assert not (folder / MARKER).exists()
+
+
+@needs_root
+def test_a_folder_above_may_be_a_link_of_ours_and_not_one_of_another_user(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert claim_folder(tmp_path / "link" / "f", "me").id == "me"
+    os.chown(tmp_path / "link", 1234, 1234, follow_symlinks=False)
+    with pytest.raises(TestbedError, match="link belongs to another user"):
+        claim_folder(tmp_path / "link" / "g", "me")
+
+
+def test_where_a_link_above_leads_to_is_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "open" / "real").mkdir(parents=True)
+    (tmp_path / "open").chmod(0o777)
+    (tmp_path / "link").symlink_to(tmp_path / "open" / "real")
+    with pytest.raises(TestbedError, match="open can be written to by everybody"):
+        claim_folder(tmp_path / "link" / "f", "me")
+
+
+@pytest.mark.parametrize("target", ["precious", "nowhere"])
+def test_a_folder_that_is_a_link_is_neither_claimed_nor_emptied(folder: Path, tmp_path: Path, target: str) -> None:
+    claim_folder(tmp_path / "precious", "me")
+    (tmp_path / "precious" / "x").touch()
+    folder.symlink_to(tmp_path / target)
+    for action in (claim_folder, check_claimable, remove):
+        with pytest.raises(TestbedError, match="f is a link"):
+            action(folder, "me")
+    assert names(tmp_path / "precious") == [MARKER, "x"]
+
+
+def test_a_link_that_was_prepared_at_the_name_of_a_claim_is_not_followed(folder: Path, tmp_path: Path) -> None:
+    """Whoever may write to the folder above, such as /tmp, may know how claims are named."""
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / MARKER).touch()
+    folder.with_name(".f.coldstart-new").symlink_to(tmp_path / "precious")
+    claim_folder(folder, "me")
+    assert (folder.is_symlink(), names(folder)) == (False, [MARKER])
+    assert remove(folder, "me")
+    assert names(tmp_path / "precious") == [MARKER]
+
+
+@needs_root
+def test_a_leftover_of_another_user_is_left_alone(folder: Path) -> None:
+    theirs = folder.with_name(".f.coldstart-new-theirs")
+    theirs.mkdir()
+    (theirs / MARKER).touch()
+    os.chown(theirs, 1234, 1234)
+    remove(folder, "me")
+    assert names(theirs) == [MARKER]
+
+
+def test_a_claim_that_another_process_made_first_is_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def overtaken(where: Path, claim: Claim, mode: int = 0o644) -> None:
+        monkeypatch.undo()
+        claim_folder(folder, "me")
+        marker.write(where, claim, mode)
+
+    monkeypatch.setattr(marker, "write", overtaken)
+    assert claim_folder(folder, "me") == read_claim(folder)
+    assert names(folder.parent) == ["f"]
+
+
+def test_a_link_that_came_meanwhile_is_not_followed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def overtaken(where: Path, claim: Claim, mode: int = 0o644) -> None:
+        monkeypatch.undo()
+        folder.symlink_to(where)
+        marker.write(where, claim, mode)
+
+    monkeypatch.setattr(marker, "write", overtaken)
+    with pytest.raises(TestbedError, match="f is a link"):
+        claim_folder(folder, "me")
+    assert names(folder.parent) == ["f"]
 
 
 def test_a_marker_that_is_a_link_is_not_read(folder: Path, tmp_path: Path) -> None:
