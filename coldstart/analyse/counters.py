@@ -76,8 +76,10 @@ class CounterCheck(msgspec.Struct, frozen=True, kw_only=True):
         return format_bytes(value) if self.counter.endswith("bytes") else "—" if value is None else str(value)
 
 
-def check_counters(images: Mapping[str, tuple[Image, Image]], limits: tuple[Limit, ...]) -> tuple[CounterCheck, ...]:
-    """Every limit for every pair of images (baseline, candidate), by the pair's name.
+def check_counters(
+    images: Mapping[str, tuple[Image | None, Image | None]], limits: tuple[Limit, ...]
+) -> tuple[CounterCheck, ...]:
+    """Every limit for every pair of images (baseline, candidate), by the pair's name; ``None`` is an unknown image.
 
     Raises:
         UsageError: a limit's text is none.
@@ -85,7 +87,7 @@ def check_counters(images: Mapping[str, tuple[Image, Image]], limits: tuple[Limi
     return tuple(_check(name, *pair, limit) for name, pair in images.items() for limit in limits)
 
 
-def _check(name: str, baseline: Image, candidate: Image, limit: Limit) -> CounterCheck:
+def _check(name: str, baseline: Image | None, candidate: Image | None, limit: Limit) -> CounterCheck:
     attribute, what = COUNTERS[limit.counter]
     before, after = _count(baseline, attribute), _count(candidate, attribute)
     is_relative = limit.text.strip().startswith("+")
@@ -102,7 +104,9 @@ def _check(name: str, baseline: Image, candidate: Image, limit: Limit) -> Counte
     )
 
 
-def _count(image: Image, attribute: str) -> int | None:
+def _count(image: Image | None, attribute: str) -> int | None:
+    if image is None:
+        return None
     value = getattr(image, attribute)
     if attribute == "layers":
         return len(value) or None

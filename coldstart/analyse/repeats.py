@@ -1,8 +1,10 @@
-"""Whether starts had to be repeated on one side more than on the other: what was repeated may have been slower.
+"""Starts that are missing from a comparison: repeated ones of each side, and those that nobody observed.
 
 A start is repeated for a physical reason (not cold, not quiet, throttled), and which side that meets is chance, as long
 as neither causes it. A candidate that heats the board or fills its disk does: its slowest starts are then replaced by
 later, cooler ones, which no test of times can see.
+
+A start that nobody observed is not repeated. It may have been the slowest one, or may have failed.
 """
 
 from __future__ import annotations
@@ -16,17 +18,17 @@ from scipy import stats
 
 from coldstart.analyse import frames
 from coldstart.model.cell import CellPair, Side
-from coldstart.model.sample import Outcome
+from coldstart.model.sample import CONTAMINATED_ABOVE, Outcome
 
 LEVEL = 0.01
 """Of all pairs of a gate together: each has its share of it (Bonferroni)."""
 
 
-class Repeats(msgspec.Struct, frozen=True, kw_only=True):
+class SidesRepeated(msgspec.Struct, frozen=True, kw_only=True):
     """Of each side's starts in one pair of cells, how many had to be repeated; ``p_value`` by Fisher's exact test.
 
     The test is two-sided, and its unit is the start, however often it was repeated. ``level`` is what it is held
-    against.
+    against. ``baseline_unseen`` and ``candidate_unseen`` starts were not observed, or coldstart itself failed in them.
     """
 
     name: str
@@ -36,6 +38,30 @@ class Repeats(msgspec.Struct, frozen=True, kw_only=True):
     candidate_repeated: int
     p_value: float
     level: float
+    baseline_unseen: int = 0
+    candidate_unseen: int = 0
+
+    @property
+    def has_unseen(self) -> bool:
+        """Whether any start of a side was not observed: then the pair is never ``ok``."""
+        return self.baseline_unseen + self.candidate_unseen > 0
+
+    @property
+    def has_many_unseen(self) -> bool:
+        """Whether more than a tenth of a side's starts were not observed: then there is nothing to conclude from."""
+        return (
+            self.baseline_unseen > CONTAMINATED_ABOVE * self.baseline_starts
+            or self.candidate_unseen > CONTAMINATED_ABOVE * self.candidate_starts
+        )
+
+    @property
+    def unseen_reason(self) -> str:
+        """Why a pair with unseen starts is never ``ok``."""
+        return (
+            f"{self.name}: {self.candidate_unseen} of {self.candidate_starts} starts of the candidate and "
+            f"{self.baseline_unseen} of {self.baseline_starts} of the baseline were not observed, or coldstart itself "
+            "failed in them: they may have been slower or have failed, so this is never ok"
+        )
 
     @property
     def is_lopsided(self) -> bool:
@@ -53,8 +79,10 @@ class Repeats(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def compare_repeats(baseline: pd.DataFrame, candidate: pd.DataFrame, pairs: Sequence[CellPair]) -> tuple[Repeats, ...]:
-    """The repeats of each pair of cells; ``baseline`` and ``candidate`` are the rows of the sides."""
+def compare_repeats(
+    baseline: pd.DataFrame, candidate: pd.DataFrame, pairs: Sequence[CellPair]
+) -> tuple[SidesRepeated, ...]:
+    """The repeats and the unseen starts of each pair of cells; ``baseline`` and ``candidate`` are rows of the sides."""
     return tuple(
         _compared(
             pair,
@@ -71,10 +99,10 @@ def side_of(frame: pd.DataFrame, side: Side) -> pd.DataFrame:
     return frame[frame["side"] == side.value]
 
 
-def _compared(pair: CellPair, baseline: pd.DataFrame, candidate: pd.DataFrame, level: float) -> Repeats:
-    (ours, ours_repeated), (theirs, theirs_repeated) = _counted(baseline), _counted(candidate)
+def _compared(pair: CellPair, baseline: pd.DataFrame, candidate: pd.DataFrame, level: float) -> SidesRepeated:
+    (ours, ours_repeated, ours_unseen), (theirs, theirs_repeated, theirs_unseen) = map(_counted, (baseline, candidate))
     table = np.array([[ours_repeated, ours - ours_repeated], [theirs_repeated, theirs - theirs_repeated]])
-    return Repeats(
+    return SidesRepeated(
         name=pair.key,
         baseline_starts=ours,
         baseline_repeated=ours_repeated,
@@ -82,10 +110,14 @@ def _compared(pair: CellPair, baseline: pd.DataFrame, candidate: pd.DataFrame, l
         candidate_repeated=theirs_repeated,
         p_value=float(stats.fisher_exact(table).pvalue),
         level=level,
+        baseline_unseen=ours_unseen,
+        candidate_unseen=theirs_unseen,
     )
 
 
-def _counted(rows: pd.DataFrame) -> tuple[int, int]:
-    """Starts, each with all its attempts, and how many of them had one that was to be repeated."""
-    spoilt = rows["outcome"].map(lambda outcome: Outcome(outcome).is_requeued)
-    return int(rows["block"].nunique()), int(rows.loc[spoilt.astype(bool), "block"].nunique())
+def _counted(rows: pd.DataFrame) -> tuple[int, int, int]:
+    """Starts, each with all its attempts; how many of them had one that was to be repeated, and one nobody observed."""
+    repeated = rows["outcome"].map(lambda outcome: Outcome(outcome).is_requeued).astype(bool)
+    unseen = rows["outcome"].map(lambda outcome: Outcome(outcome).is_unseen).astype(bool)
+    blocks = rows["block"]
+    return int(blocks.nunique()), int(blocks[repeated].nunique()), int(blocks[unseen].nunique())

@@ -15,7 +15,7 @@ from coldstart.analyse.contest import PhaseEffect, pair_effects
 from coldstart.analyse.counters import CounterCheck, Limit, check_counters
 from coldstart.analyse.floor import floor_of
 from coldstart.analyse.gate import Decision
-from coldstart.analyse.repeats import Repeats, compare_repeats
+from coldstart.analyse.repeats import SidesRepeated, compare_repeats
 from coldstart.analyse.unpaired import Arms, judge_unpaired
 from coldstart.analyse.verdict import Verdict, end, moved_in, paired_images
 from coldstart.errors import UsageError
@@ -25,7 +25,7 @@ from coldstart.model.run import RunManifest
 from coldstart.model.sample import Outcome
 from coldstart.store.imported import Times
 
-_SAME = ("name", "ready", "timeout_ns", "options")
+_SAME = ("name", "ready", "timeout_ns", "options", "egress")
 _REMEASURE = "Measure both in one run: coldstart gate --baseline … --candidate …"
 
 
@@ -114,7 +114,7 @@ def _verdict(  # noqa: PLR0913  the parts of one record
     effects: tuple[PhaseEffect, ...] = (),
     moved: Mapping[str, PhaseEffect] = MappingProxyType({}),
     counters: tuple[CounterCheck, ...] = (),
-    repeats: tuple[Repeats, ...] = (),
+    repeats: tuple[SidesRepeated, ...] = (),
 ) -> Verdict:
     outcome, reasons = end(decisions, counters, contamination, rule, repeats)
     return Verdict(
@@ -190,8 +190,10 @@ def _counterpart(cell: Cell, others: Sequence[Cell], *, of_images: bool) -> Cell
 
 
 def _with_images(pairs: Sequence[CellPair], candidate: Measured) -> tuple[CellPair, ...]:
+    """The pairs whose candidate was started, or has an image at least; another one is known to have no starts."""
     known = {(image.workload, image.variant) for image in candidate.manifest.images}
-    return tuple(pair for pair in pairs if pair.candidate.image_key in known)
+    started = {cell for cell, _ in frames.by_cell(frames.planned(candidate.frame))}
+    return tuple(pair for pair in pairs if pair.candidate.image_key in known or pair.candidate in started)
 
 
 def _arms(first: pd.DataFrame, second: pd.DataFrame, pairs: Sequence[CellPair], rule: Rule) -> list[Arms]:

@@ -13,7 +13,7 @@ from coldstart.analyse.contamination import Contamination, examine, repeats_in
 from coldstart.analyse.contest import PhaseEffect, moved_phase, phase_effects, series_of
 from coldstart.analyse.counters import CounterCheck, Limit, check_counters
 from coldstart.analyse.gate import Call, Decision, judge, overall
-from coldstart.analyse.repeats import Repeats, compare_repeats, side_of
+from coldstart.analyse.repeats import SidesRepeated, compare_repeats, side_of
 from coldstart.analyse.spent import spent_ns
 from coldstart.errors import EXIT_ENVIRONMENT, EXIT_INCONCLUSIVE, EXIT_OK, EXIT_REGRESSION
 from coldstart.model.cell import CellPair, Side
@@ -68,7 +68,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     requeued: int
     paired: bool = True
     stored_rule: Rule | None = None
-    repeats: tuple[Repeats, ...] = ()
+    repeats: tuple[SidesRepeated, ...] = ()
     spent_ns: dict[str, int] = {}
 
 
@@ -153,7 +153,7 @@ def end(
     counters: Sequence[CounterCheck],
     contamination: Contamination,
     rule: Rule,
-    repeats: Sequence[Repeats] = (),
+    repeats: Sequence[SidesRepeated] = (),
 ) -> tuple[Outcome, tuple[str, ...]]:
     """How a gate ends and why, from all that was found; what has no answer is never a pass."""
     call = overall(decisions)
@@ -166,10 +166,16 @@ def end(
         (Outcome.INVALID, reasons if call is Call.INVALID else ()),
         (Outcome.CONTAMINATED, contamination.reasons),
         (Outcome.INVALID, () if call is Call.REGRESSION else _unknown(decisions, counters, rule)),
-        (Outcome.INCONCLUSIVE, [one.reason for one in repeats if one.is_lopsided] if call is Call.OK else ()),
+        (Outcome.INVALID, () if call is Call.REGRESSION else [o.unseen_reason for o in repeats if o.has_many_unseen]),
+        (Outcome.INCONCLUSIVE, _missing(repeats) if call is Call.OK else ()),
         (Outcome(call.value), reasons),
     )
     return next((outcome, tuple(why)) for outcome, why in found if why)
+
+
+def _missing(repeats: Sequence[SidesRepeated]) -> list[str]:
+    """Starts that are not among the times and may have been slower, which is never ok."""
+    return [one.reason for one in repeats if one.is_lopsided] + [one.unseen_reason for one in repeats if one.has_unseen]
 
 
 def _passed_limits(counters: Sequence[CounterCheck]) -> list[str]:
@@ -196,7 +202,7 @@ def _with(decisions: Sequence[Decision], call: Call) -> list[Decision]:
     return [decision for decision in decisions if decision.call is call]
 
 
-def images_of(manifest: RunManifest) -> dict[str, tuple[Image, Image]]:
+def images_of(manifest: RunManifest) -> dict[str, tuple[Image | None, Image | None]]:
     """For hard limits: the images of each pair, by the pair's names; a pair that differs in no image has one name."""
     assert manifest.comparison is not None
     return paired_images(
@@ -206,11 +212,15 @@ def images_of(manifest: RunManifest) -> dict[str, tuple[Image, Image]]:
 
 def paired_images(
     pairs: Sequence[CellPair], before: Mapping[tuple[str, str], Image], after: Mapping[tuple[str, str], Image]
-) -> dict[str, tuple[Image, Image]]:
-    """The images of each pair, of those that each side has."""
-    found: dict[str, tuple[Image, Image]] = {}
+) -> dict[str, tuple[Image | None, Image | None]]:
+    """The images of each pair; ``None`` where a side's is not known."""
+    found: dict[str, tuple[Image | None, Image | None]] = {}
     for pair in pairs:
-        ours, theirs = before[pair.baseline.image_key], after[pair.candidate.image_key]
+        ours, theirs = before.get(pair.baseline.image_key), after.get(pair.candidate.image_key)
         name = "/".join(pair.baseline.image_key)
-        found[name if ours == theirs else f"{name} → {'/'.join(pair.candidate.image_key)}"] = (ours, theirs)
+        found[
+            name
+            if ours == theirs and pair.baseline.image_key == pair.candidate.image_key
+            else f"{name} → {'/'.join(pair.candidate.image_key)}"
+        ] = (ours, theirs)
     return found

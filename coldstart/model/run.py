@@ -59,9 +59,10 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
     ``pairs`` are the cells held against one another; each block starts both cells of each pair, one after the other.
     ``rule`` is what was asked of them; ``None`` where nothing is to be judged (calibration). ``images`` are the
-    candidate's own, those of the manifest being the baseline's first; in runs before 0.2 there are none, and both
-    sides' are the manifest's. With ``every_pair`` nothing is concluded unless each pair was timed; otherwise one whose
-    image cannot be proved cold is left out.
+    candidate's own, those of the manifest being the baseline's first. In runs before 0.2 there are none: both sides'
+    are then the manifest's, but for a name that two different experiments share (see `RunManifest.images_of`). With
+    ``every_pair`` nothing is concluded unless each pair was timed; otherwise one whose image cannot be proved cold is
+    left out.
     """
 
     candidate: Experiment
@@ -91,11 +92,18 @@ class RunManifest(msgspec.Struct, frozen=True, kw_only=True):
     comparison: Comparison | None = None
 
     def images_of(self, side: Side | None) -> dict[tuple[str, str], Image]:
-        """The images that a side's starts were made from, by workload and variant: both may use the same names."""
+        """The images that a side's starts were made from, by workload and variant: both may use the same names.
+
+        Runs before 0.2 stored one image for each name. Where the experiments differ and both use a name, it is the
+        baseline's, and the candidate's is not known.
+        """
         found = {(image.workload, image.variant): image for image in self.images}
-        if side is Side.CANDIDATE and self.comparison is not None:
-            found |= {(image.workload, image.variant): image for image in self.comparison.images}
-        return found
+        if side is not Side.CANDIDATE or self.comparison is None:
+            return found
+        if not self.comparison.images and self.comparison.candidate != self.experiment:
+            shared = {pair.baseline.image_key for pair in self.comparison.pairs}
+            return {key: image for key, image in found.items() if key not in shared}
+        return found | {(image.workload, image.variant): image for image in self.comparison.images}
 
     def refuse_mixed_sides(self) -> None:
         """For what looks at cells and not at sides: two contenders that go by one name would be taken for one.

@@ -97,7 +97,12 @@ class Outcome(StrEnum):
 
         Not where the trial was spoilt, where no source saw the start, or where coldstart itself failed.
         """
-        return self not in {Outcome.OK, Outcome.UNOBSERVED, Outcome.HARNESS_FAILED} and not self.is_requeued
+        return not (self is Outcome.OK or self.is_unseen or self.is_requeued)
+
+    @property
+    def is_unseen(self) -> bool:
+        """True where nobody knows how long the start took or whether it failed: no source saw it, or we failed."""
+        return self in {Outcome.UNOBSERVED, Outcome.HARNESS_FAILED}
 
 
 CONTAMINATED_ABOVE = 0.10

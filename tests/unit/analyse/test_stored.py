@@ -93,9 +93,24 @@ def test_two_failures_of_the_candidate_are_a_regression_and_spoilt_starts_are_no
     fails = [failed(20), failed(21)]
     found = verdict(measured(rows(STEADY)), measured([*rows(STEADY), *fails]))
     assert (found.outcome, found.failed) == (Outcome.REGRESSION, 2)
-    spoilt = [failed(20, outcome="not_quiet"), failed(21, outcome="unobserved")]
-    found = verdict(measured(rows(STEADY)), measured([*rows(STEADY), *spoilt]))
-    assert (found.outcome, found.failed, found.requeued) == (Outcome.OK, 1, 1)
+    found = verdict(measured(rows(STEADY)), measured([*rows(STEADY), failed(20, outcome="not_quiet")]))
+    assert (found.outcome, found.failed, found.requeued) == (Outcome.OK, 0, 1)
+
+
+@pytest.mark.parametrize(("starts", "outcome"), [(10, Outcome.INCONCLUSIVE), (9, Outcome.INVALID)])
+def test_a_start_that_nobody_observed_is_never_ok(starts: int, outcome: Outcome) -> None:
+    """One of ten is not more than a tenth, one of nine is."""
+    unseen = failed(20, outcome="unobserved")
+    found = verdict(measured(rows(STEADY)), measured([*rows(STEADY[: starts - 1]), unseen]))
+    assert (found.outcome, found.repeats[0].candidate_unseen) == (outcome, 1)
+
+
+def test_a_limit_on_an_image_that_the_candidates_manifest_lacks_is_never_a_pass() -> None:
+    here = measured(rows(STEADY), images=(make_image(WARM.workload, WARM.variant),))
+    lacking = measured(rows(STEADY), images=())
+    for baseline, candidate in ((here, lacking), (lacking, here)):
+        found = verdict(baseline, candidate, Limit(counter="pull-bytes", text="+5%"))
+        assert (found.outcome, [check.passed for check in found.counters]) == (Outcome.INVALID, [None])
 
 
 def test_a_run_with_too_many_repeated_starts_is_contaminated_and_names_its_side() -> None:
@@ -168,6 +183,7 @@ def test_runs_of_one_image_each_are_held_against_one_another_whatever_the_images
         ({"experiment": make_experiment(name="other")}, r"different experiments \(name: .*, other\)"),
         ({"experiment": make_experiment(ready=ProbeSpec.parse("exit"))}, "different experiments .ready"),
         ({"experiment": make_experiment(timeout_ns=1)}, "different experiments .timeout_ns"),
+        ({"experiment": make_experiment(egress=True)}, "different experiments .egress"),
         ({"experiment": make_experiment(options=ContainerOptions(cpus=0.5))}, "different experiments .options"),
     ],
 )

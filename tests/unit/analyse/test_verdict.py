@@ -10,6 +10,7 @@ import pytest
 from coldstart.analyse.counters import Limit
 from coldstart.analyse.verdict import EXIT_CODES, Outcome, Verdict, conclude, images_of
 from coldstart.model.cell import CellPair, Side
+from coldstart.model.image import Image
 from coldstart.model.rule import Rule
 from coldstart.model.run import Comparison, RunManifest
 from tests.unit.analyse.sides import AA, PAIR, absent, blocks, frame, start
@@ -222,6 +223,81 @@ def test_hard_limits_hold_each_sides_own_image_though_both_have_one_name() -> No
     assert images_of(of) == {"hello/main → hello/main": (MAIN, larger)}
     found = verdict(blocks(AA, STEADY, STEADY), Limit(counter="pull-bytes", text="+5%"), of=of)
     assert (found.outcome, [check.passed for check in found.counters]) == (Outcome.REGRESSION, [False])
+
+
+LIMIT = Limit(counter="pull-bytes", text="+5%")
+
+
+def old_manifest(pair: CellPair, candidate_runs: int, images: tuple[Image, ...]) -> RunManifest:
+    """As version 0.1 stored it: no images of the candidate's own."""
+    ours = make_experiment()
+    comparison = Comparison(
+        candidate=msgspec.structs.replace(ours, runs=candidate_runs), pairs=(pair,), rule=Rule(), images=()
+    )
+    return manifest(experiment=ours, comparison=comparison, images=images)
+
+
+def test_an_old_runs_image_is_not_held_against_itself_where_two_experiments_share_its_name() -> None:
+    found = verdict(blocks(AA, STEADY, STEADY), LIMIT, of=old_manifest(AA, 77, (MAIN,)))
+    assert (found.outcome, [check.passed for check in found.counters]) == (Outcome.INVALID, [None])
+    assert found.reasons == ("hello/main → hello/main: bytes pulled are not known here",)
+
+
+def test_an_old_run_of_two_images_by_two_names_knows_both() -> None:
+    assert images_of(old_manifest(PAIR, 77, (MAIN, PR))) == {"hello/main → hello/pr": (MAIN, PR)}
+
+
+def test_an_old_run_of_one_experiment_had_one_image() -> None:
+    assert images_of(old_manifest(AA, make_experiment().runs, (MAIN,))) == {"hello/main": (MAIN, MAIN)}
+
+
+@pytest.mark.parametrize("images", [(MAIN,), (PR,), ()])
+def test_an_image_that_the_manifest_lacks_is_not_known_and_never_a_pass(images: tuple[Image, ...]) -> None:
+    found = verdict(blocks(PAIR, STEADY, STEADY), LIMIT, of=manifest(images=images))
+    assert (found.outcome, [check.passed for check in found.counters]) == (Outcome.INVALID, [None])
+
+
+def unseen(side: Side, n: int, outcome: str = "unobserved") -> list[dict[str, Any]]:
+    """A hundred blocks, in the last ``n`` of which nobody observed a side's start."""
+    rows = repeated(side, 0)
+    for row in rows:
+        if row["side"] == side.value and row["block"] >= 100 - n:
+            row.update(start(PAIR, side, row["block"], None, outcome=outcome))
+    return rows
+
+
+@pytest.mark.parametrize("outcome", ["unobserved", "harness_failed"])
+@pytest.mark.parametrize("side", Side)
+def test_one_start_that_nobody_observed_is_never_ok(side: Side, outcome: str) -> None:
+    found = verdict(unseen(side, 1, outcome))
+    assert (found.outcome, EXIT_CODES[found.outcome]) == (Outcome.INCONCLUSIVE, 3)
+    counts = (1, 0) if side is Side.CANDIDATE else (0, 1)
+    (reason,) = found.reasons
+    assert reason == (
+        f"{PAIR.key}: {counts[0]} of 100 starts of the candidate and {counts[1]} of 100 of the baseline were not "
+        "observed, or coldstart itself failed in them: they may have been slower or have failed, so this is never ok"
+    )
+
+
+@pytest.mark.parametrize(("n", "outcome"), [(10, Outcome.INCONCLUSIVE), (11, Outcome.INVALID)])
+@pytest.mark.parametrize("side", Side)
+def test_more_than_a_tenth_of_a_sides_starts_unseen_leaves_nothing_to_conclude_from(
+    side: Side, n: int, outcome: Outcome
+) -> None:
+    assert verdict(unseen(side, n)).outcome is outcome
+
+
+def test_an_inconclusive_gate_with_many_unseen_starts_has_nothing_to_conclude_from() -> None:
+    rows = [row for row in unseen(Side.CANDIDATE, 50) if row["block"] in {0, 1, 98, 99}]
+    assert verdict(rows).outcome is Outcome.INVALID
+
+
+def test_a_regression_stands_beside_starts_that_nobody_observed() -> None:
+    rows = unseen(Side.CANDIDATE, 50)
+    for row in rows:
+        if row["side"] == "candidate" and row["outcome"] == "ok":
+            row["e2e_ns"] = round(row["e2e_ns"] * 1.2)
+    assert verdict(rows).outcome is Outcome.REGRESSION
 
 
 def test_a_cell_without_any_pair_is_never_a_pass() -> None:

@@ -47,6 +47,7 @@ def test_only_what_was_started_can_fail() -> None:
     others = {outcome for outcome in Outcome if not outcome.is_failure and not outcome.is_requeued}
     assert others == {Outcome.OK, Outcome.UNOBSERVED, Outcome.HARNESS_FAILED}
     assert not any(outcome.is_failure and outcome.is_requeued for outcome in Outcome)
+    assert {outcome for outcome in Outcome if outcome.is_unseen} == {Outcome.UNOBSERVED, Outcome.HARNESS_FAILED}
 
 
 def test_an_images_sizes_are_its_layers() -> None:
