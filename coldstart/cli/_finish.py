@@ -42,7 +42,6 @@ def finish(
     from coldstart.cli._export import write_table  # noqa: PLC0415
     from coldstart.cli._repeat import compared  # noqa: PLC0415
     from coldstart.cli._summary import show  # noqa: PLC0415
-    from coldstart.model.sample import Outcome  # noqa: PLC0415
     from coldstart.store.reader import open_run  # noqa: PLC0415
 
     run = open_run(writer.path)
@@ -60,14 +59,25 @@ def finish(
         say(hint)
     if interrupted:
         raise click.exceptions.Exit(EXIT_INTERRUPTED)
-    check_end(samples, f"{len(samples)} samples are kept in {writer.path}. {go_on}")
-    if not any(sample.outcome is Outcome.OK for sample in samples):
-        raise NothingMeasuredError(_why_nothing(samples, writer.path))
-    _check_repeats(samples, writer.path, say)
+    check_measured(samples, writer.path, f"{len(samples)} samples are kept in {writer.path}. {go_on}", say)
     _check_successes(run, writer.path)
     if missing := _missing(run.manifest.experiment, samples):
         say(f"the budget is spent with {missing} blocks not begun. {go_on}")
     say(f"stored in {writer.path}; report it with: coldstart report {writer.path}")
+
+
+def check_measured(samples: tuple[Sample, ...], path: Path, kept: str, say: Callable[[str], None]) -> None:
+    """The run came to its end, measured something, and was not disturbed too often; ``say`` hears what is left out.
+
+    Raises:
+        InvalidEnvironmentError: it did not, with the reason; ``kept`` says where the samples of one that was lost are.
+    """
+    from coldstart.model.sample import Outcome  # noqa: PLC0415  --help need not pay for it
+
+    check_end(samples, kept)
+    if not any(sample.outcome is Outcome.OK for sample in samples):
+        raise NothingMeasuredError(_why_nothing(samples, path))
+    _check_repeats(samples, path, say)
 
 
 def check_end(samples: Sequence[Sample], kept: str) -> None:
@@ -109,23 +119,28 @@ def _check_repeats(samples: tuple[Sample, ...], path: Path, say: Callable[[str],
 
 
 def _check_successes(run: StoredRun, path: Path) -> None:
-    """More than half of the starts that were due must have succeeded; otherwise the figures are those of exceptions.
+    """At least half of the starts that were due must have succeeded; otherwise the figures are those of exceptions.
 
-    Due is one start of every cell in each block that was begun, whether it was made or its cell was given up before.
-    Warm-up blocks are not counted, nor are cells that could not be proved cold: those are left out by name.
+    Due are the starts that were made, and in each block that was begun one of every cell that was given up. A start
+    that a spent budget left out was never due. Warm-up blocks are not counted, nor are cells that could not be proved
+    cold: those are left out by name.
     """
-    from coldstart.model.repeats import repeats_of  # noqa: PLC0415  --help need not pay for it
+    from coldstart.measure.session import Prospects  # noqa: PLC0415  --help need not pay for it
+    from coldstart.model.repeats import repeats_of  # noqa: PLC0415
     from coldstart.model.sample import Outcome  # noqa: PLC0415
     from coldstart.plan.schedule import cells  # noqa: PLC0415
 
-    counted = [sample for sample in run.samples if not sample.trial.warmup]
     never_cold = {cell for _, cell in repeats_of(run.samples).never_cold}
-    measured = [cell for cell in cells(run.manifest.experiment) if cell not in never_cold]
-    due = len(measured) * len({sample.trial.block for sample in counted})
-    ok = sum(sample.outcome is Outcome.OK for sample in counted)
+    samples = [sample for sample in run.samples if sample.trial.cell not in never_cold]
+    made = {(sample.trial.block, sample.trial.cell) for sample in samples if not sample.trial.warmup}
+    blocks = {sample.trial.block for sample in run.samples if not sample.trial.warmup}
+    record = Prospects(earlier=samples)
+    given_up = [cell for cell in cells(run.manifest.experiment) if record.gave_up((None, cell))]
+    due = len(made | {(block, cell) for block in blocks for cell in given_up})
+    ok = sum(sample.outcome is Outcome.OK for sample in samples if not sample.trial.warmup)
     if 2 * ok >= due:
         return
-    last = next(sample for sample in reversed(counted) if sample.outcome is not Outcome.OK)
+    last = [sample for sample in samples if sample.outcome is not Outcome.OK][-1]  # one at least: fewer are ok than due
     raise InvalidEnvironmentError(
         f"most starts failed: {ok} of {due} succeeded. The last that did not: {last.trial.cell.key} {last.outcome}: "
         f"{last.reason}. All are kept, with what the containers wrote, in {path}"

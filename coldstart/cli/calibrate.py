@@ -70,11 +70,11 @@ def command(**said: Any) -> None:
     rule = rule_of(() if said["max_slowdown"] is None else (said["max_slowdown"],), said["alpha"])
     if rule.cells or rule.metrics:
         raise UsageError(f"--max-slowdown {said['max_slowdown']!r}: a calibration is of one percentage, such as 5%.")
-    interrupted = False
+    measured, interrupted = None, False
     if not said["pairs"]:
         heeded.refuse_others(heeded.OF_BANK, "with --pairs 0 nothing is measured")
     if said["pairs"]:
-        interrupted = _measure(said)
+        measured, interrupted = _measure(said)
     calibration = _calibrated(said["results"], rule)
     _store(calibration, said["results"])
     if said["as_json"]:
@@ -89,6 +89,17 @@ def command(**said: Any) -> None:
         print_section(stdout_console(), calibration_section(calibration))
     if interrupted:
         raise click.exceptions.Exit(EXIT_INTERRUPTED)
+    if measured is not None:
+        _check(measured, said["results"])
+
+
+def _check(path: Path, results: Path) -> None:
+    """The pairs that were just measured, if there was the time for any, came to their end undisturbed."""
+    from coldstart.cli._finish import check_measured  # noqa: PLC0415  --help need not pay for it
+
+    if samples := opened(path, results).samples:
+        kept = f"The pairs so far are kept in {path}."
+        check_measured(samples, path, kept, lambda text: click.echo(text, err=True))
 
 
 def _experiment(said: dict[str, Any]) -> Experiment:
@@ -98,8 +109,8 @@ def _experiment(said: dict[str, Any]) -> Experiment:
     return narrow(load_experiment(NAME), parse_overrides({**said, "runs": said["pairs"]}))
 
 
-def _measure(said: dict[str, Any]) -> bool:
-    """Add pairs to the bank; whether that was interrupted."""
+def _measure(said: dict[str, Any]) -> tuple[Path, bool]:
+    """Add pairs to the bank; the run that has them, and whether it was interrupted."""
     from coldstart.cli._view import open_view  # noqa: PLC0415  --help need not pay for it
     from coldstart.images.bases import BaseSource  # noqa: PLC0415
     from coldstart.plan.schedule import new_seed  # noqa: PLC0415
@@ -129,7 +140,7 @@ def _measure(said: dict[str, Any]) -> bool:
     ):
         manifest = contest.manifest(run_id=new_run_id(NAME, now), seed=seed, started_at=now, argv=command_line())
         with RunWriter.create(said["results"], manifest) as writer:
-            return _pairs(contest, writer, said["pairs"], view, deadline_ns)
+            return writer.path, _pairs(contest, writer, said["pairs"], view, deadline_ns)
 
 
 def _pairs(contest: Contest, writer: RunWriter, pairs: int, view: View, deadline_ns: int | None) -> bool:
@@ -138,7 +149,15 @@ def _pairs(contest: Contest, writer: RunWriter, pairs: int, view: View, deadline
     view.say(f"run {writer.stored.manifest.run_id}: {pairs} pairs of {', '.join(pair.key for pair in contest.pairs)}")
     view.begin(2 * len(contest.pairs) * pairs, 0)
     try:
-        run_pairs(contest, writer, pairs, deadline_ns=deadline_ns, announce=view.announce, ended=view.ended)
+        run_pairs(
+            contest,
+            writer,
+            pairs,
+            deadline_ns=deadline_ns,
+            announce=view.announce,
+            ended=view.ended,
+            say=view.say,
+        )
     except KeyboardInterrupt:
         return True
     return False

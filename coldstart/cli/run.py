@@ -270,7 +270,7 @@ def _resumed(name: str | None, said: dict[str, Any]) -> _Task:
 
 def _measure(prepared: Prepared, writer: RunWriter, view: View, deadline_ns: int | None) -> bool:
     """Measure what is left of the run; whether it was interrupted."""
-    from coldstart.measure.session import measure  # noqa: PLC0415  --help need not pay for it
+    from coldstart.measure.session import Prospects, measure  # noqa: PLC0415  --help need not pay for it
 
     stored, experiment = writer.stored, prepared.experiment
     run_id = stored.manifest.run_id
@@ -289,7 +289,7 @@ def _measure(prepared: Prepared, writer: RunWriter, view: View, deadline_ns: int
         prepared.bench(run_id),
         blocks,
         deadline_ns=deadline_ns,
-        at_most=sum(not trial.warmup for block in blocks for trial in block),
+        prospects=Prospects(sum(not trial.warmup for block in blocks for trial in block), earlier=stored.samples),
         announce=view.announce,
         tell=view.say,
     )

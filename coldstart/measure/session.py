@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 
 import msgspec
@@ -23,28 +23,40 @@ _RECOVERY_POLL_S = 0.5
 
 
 class Prospects:
-    """What the samples so far say about those to come; ``at_most`` are those planned, warm-up apart, if it is known."""
+    """What the samples so far say about those to come; ``at_most`` are those planned, warm-up apart, if it is known.
 
-    def __init__(self, at_most: int | None = None) -> None:
+    ``earlier`` are the stored samples of a run that is resumed; ``at_most`` does not count those. What came several
+    times in a row does not go on over the pause: the engine and the machine may have recovered.
+    """
+
+    def __init__(self, at_most: int | None = None, *, earlier: Iterable[Sample] = ()) -> None:
         self._repeats = Repeats()
-        self._left = at_most
+        self._left: int | None = None
         self._succeeded: set[Contender] = set()
-        self._failures: Counter[Contender] = Counter()
+        self._failures: defaultdict[Contender, Counter[Outcome]] = defaultdict(Counter)
+        self._last: dict[Contender, Sample] = {}
         self._lost_in_a_row = 0
+        self._reason: str | None = None
         self.is_gone = False
+        for sample in earlier:
+            self.note(sample)
+        self._repeats.pause()
+        self._lost_in_a_row = 0
+        self._left = at_most
 
     def note(self, sample: Sample) -> None:
         """Another sample."""
-        trial = sample.trial
-        self._repeats.note(_contender(trial), sample.outcome, reason=sample.reason, warmup=trial.warmup)
-        if self._left is not None and not trial.warmup and trial.attempt == 0:
-            self._left = max(0, self._left - 1)
+        trial, contender = sample.trial, _contender(sample.trial)
+        self._repeats.note(contender, sample.outcome, reason=sample.reason, warmup=trial.warmup)
+        if self._left is not None and not trial.warmup:
+            self._left = max(0, self._left - 1) + _is_tried_again(sample)
         lost = sample.outcome.is_lost or sample.outcome is Outcome.HARNESS_FAILED
         self._lost_in_a_row = self._lost_in_a_row + 1 if lost else 0
+        self._last[contender], self._reason = sample, sample.reason
         if sample.outcome is Outcome.OK:
-            self._succeeded.add(_contender(sample.trial))
+            self._succeeded.add(contender)
         elif not sample.outcome.is_requeued:
-            self._failures[_contender(sample.trial)] += 1
+            self._failures[contender][sample.outcome] += 1
 
     def is_hopeless(self, trial: Trial) -> bool:
         """Whether the trial's cell is given up on its side: it failed often or was never cold, and never succeeded."""
@@ -52,27 +64,49 @@ class Prospects:
 
     def gave_up(self, contender: Contender) -> bool:
         """As `is_hopeless`, of a side and cell."""
-        if contender in self._succeeded:
+        if contender in self._succeeded or contender not in self._last:
             return False
         not_cold = self._repeats.not_cold_so_far(contender)
-        return self._failures[contender] >= HOPELESS or not_cold >= HOPELESS * MAX_ATTEMPTS
+        return self._failures[contender].total() >= HOPELESS or not_cold >= HOPELESS * MAX_ATTEMPTS
 
     @property
     def is_over(self) -> bool:
         """Whether engine or registry are gone, or were lost several times in a row, or nothing can come of the run."""
-        is_lost = self.is_gone or self._lost_in_a_row >= LOST_IN_A_ROW
-        return is_lost or self._repeats.end(self._left) is not None
+        return self._why_over() is not None
 
     def news(self, sample: Sample) -> str | None:
         """What its latest sample changes for the rest of the run, in a sentence; ``None`` for nothing."""
-        if (why := self._repeats.end(self._left)) is not None:
+        if (why := self._why_over()) is not None:
             return f"stopped: {why}"
-        if not self.is_hopeless(sample.trial):
-            return None
-        name = sample.trial.cell.key
-        if sample.outcome is Outcome.NOT_COLD:
-            return f"left out from here on: {name} could not be proved cold: {sample.reason}"
-        return f"left out from here on: {name} failed {HOPELESS} times and never succeeded: {sample.reason}"
+        return f"left out from here on: {self._left_out(sample)}" if self.is_hopeless(sample.trial) else None
+
+    def already_known(self) -> tuple[str, ...]:
+        """What earlier samples change for a run that is resumed, one sentence each."""
+        if (why := self._why_over()) is not None:
+            return (f"stopped: {why}",)
+        given_up = [sample for contender, sample in self._last.items() if self.gave_up(contender)]
+        return tuple(f"left out, as before: {self._left_out(sample)}" for sample in given_up)
+
+    def _why_over(self) -> str | None:
+        if (why := self._repeats.end(self._left)) is not None:
+            return why
+        if self.is_gone:
+            return f"what was lost did not come back within {RECOVERY_NS / NS_PER_S:g} s: {self._reason}"
+        if self._lost_in_a_row >= LOST_IN_A_ROW:
+            return f"none of the last {LOST_IN_A_ROW} starts could be measured: {self._reason}"
+        return None
+
+    def _left_out(self, last: Sample) -> str:
+        name = last.trial.cell.key
+        if last.outcome is Outcome.NOT_COLD:
+            return f"{name} could not be proved cold: {last.reason}"
+        found = self._failures[_contender(last.trial)]
+        kinds = ", ".join(f"{count} {outcome.value.replace('_', ' ')}" for outcome, count in found.most_common())
+        return f"{name} never succeeded ({kinds}): {last.reason}"
+
+
+def _is_tried_again(sample: Sample) -> bool:
+    return sample.outcome.is_requeued and sample.trial.attempt + 1 < MAX_ATTEMPTS
 
 
 def _contender(trial: Trial) -> Contender:
@@ -86,7 +120,7 @@ def measure(  # noqa: PLR0913  what is wanted of a run, by name
     sides: Mapping[Side, Bench] | None = None,
     with_sentinel: bool = False,
     deadline_ns: int | None = None,
-    at_most: int | None = None,
+    prospects: Prospects | None = None,
     stop: Callable[[], bool] = lambda: False,
     announce: Callable[[Trial], None] = lambda _trial: None,
     tell: Callable[[str], None] = lambda _text: None,
@@ -100,15 +134,18 @@ def measure(  # noqa: PLR0913  what is wanted of a run, by name
     that would not end in time by the longest block so far is not begun, and none goes on after it. A cell that failed
     `HOPELESS` times and never succeeded, or was never cold in as many trials, is left out from then on. The run ends
     early when the engine or the registry is lost and does not come back, or was lost `LOST_IN_A_ROW` times, and when
-    nothing can come of it any more (`Repeats.end`), for which ``at_most`` says how many starts are planned apart from
-    warm-up. ``tell`` hears, in a sentence, what is left out and why the run ends.
+    nothing can come of it any more (`Repeats.end`), which ``prospects`` know from the starts planned
+    and, in a run that is resumed, from those before. ``tell`` hears, in a sentence, what is left out and why the run
+    ends.
 
     Raises:
         Exception: one that nobody foresaw in a trial, after that trial's sample was yielded.
     """
     bench.engine.sweep()
-    stage, record = Stage(bench, sides), Prospects(at_most)
+    stage, record = Stage(bench, sides), prospects or Prospects()
     longest_ns = 0
+    for text in record.already_known():
+        tell(text)
     with bench.way_out():
         for planned in blocks:
             block = tuple(trial for trial in planned if not record.is_hopeless(trial))

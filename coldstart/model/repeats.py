@@ -53,6 +53,10 @@ class Repeats:
         if not warmup:
             self._counted[contender, outcome] += 1
 
+    def pause(self) -> None:
+        """The run was left and is resumed: whatever spoilt its last starts may have ended meanwhile."""
+        self._spoilt_in_a_row = 0
+
     def not_cold_so_far(self, contender: Contender) -> int:
         """How often a contender that was never once cold was not; 0 for any other."""
         return 0 if self._tried.get(contender, False) else self._not_cold[contender]
@@ -81,9 +85,9 @@ class Repeats:
     def end(self, left: int | None) -> str | None:
         """Why nothing can come of the run any more, in words; ``None`` while something can.
 
-        ``left`` is how many starts are still to come at most, if that is known. The machine is never quiet; or most
-        starts are repeated; or more are than a tenth of all, though the rest went well. Cells that were not cold so
-        far are not counted: they are given up by themselves.
+        ``left`` is how many starts are still to come at most, those that are tried again included, if that is known.
+        The machine is never quiet; or most starts are repeated; or more are than a tenth of all, though the rest went
+        well. Cells that were not cold so far are not counted: they are given up by themselves.
         """
         if not self._any_ok and self._spoilt_in_a_row >= _FEW:
             return f"none of the first {self._spoilt_in_a_row} starts found the machine fit: {self.disturbance}"

@@ -24,9 +24,14 @@ SPARE = 1.1
 
 
 class Looker:
-    """Asks the rule after a block whether to go on; it knows all samples so far."""
+    """Asks the rule after a block whether to go on; it knows all samples so far.
 
-    def __init__(self, stored: StoredRun, rule: Rule, tell: Callable[[tuple[Decision, ...]], None]) -> None:
+    ``prospects`` are those by which `measure` gives cells up, and it keeps them.
+    """
+
+    def __init__(
+        self, stored: StoredRun, rule: Rule, tell: Callable[[tuple[Decision, ...]], None], prospects: Prospects
+    ) -> None:
         assert stored.manifest.comparison is not None
         self._stored = stored
         self._pairs = stored.manifest.comparison.pairs
@@ -35,14 +40,13 @@ class Looker:
         self._tell = tell
         self._samples: list[Sample] = list(stored.samples)
         self._decided: set[str] = set()
-        self._prospects = Prospects()
+        self._prospects = prospects
         self._failures = 0
         self._blocks = 0
 
     def note(self, sample: Sample) -> None:
         """Another sample."""
         self._samples.append(sample)
-        self._prospects.note(sample)
         self._failures += sample.outcome is not Outcome.OK
 
     def is_done(self) -> bool:
@@ -95,17 +99,17 @@ def run_gate(  # noqa: PLR0913  what is wanted of a gate, by name
     first start, and only one block is measured.
     """
     manifest = writer.stored.manifest
-    run_id, looker = manifest.run_id, Looker(writer.stored, rule, tell)
     is_over = any(check.passed is False for check in check_counters(images_of(manifest), limits))
     most = 1 if is_over else int(rule.looks[-1] * SPARE)
-    blocks = _blocks(contest.pairs, most, writer.stored.manifest.seed, looker)
+    prospects = Prospects(at_most=most * 2 * len(contest.pairs))
+    looker = Looker(writer.stored, rule, tell, prospects)
     samples = measure(
-        contest.bench(run_id),
-        blocks,
-        sides=contest.sides(run_id),
+        contest.bench(manifest.run_id),
+        _blocks(contest.pairs, most, manifest.seed, looker),
+        sides=contest.sides(manifest.run_id),
         with_sentinel=True,
         deadline_ns=deadline_ns,
-        at_most=most * 2 * len(contest.pairs),
+        prospects=prospects,
         announce=announce,
         tell=say,
     )
@@ -124,8 +128,9 @@ def run_pairs(
     deadline_ns: int | None,
     announce: Callable[[Trial], None],
     ended: Callable[[Sample], None],
+    say: Callable[[str], None] = lambda _text: None,
 ) -> None:
-    """Measure so many pairs of every cell into the run, and judge nothing."""
+    """Measure so many pairs of every cell into the run, and judge nothing; ``say`` as in `run_gate`."""
     manifest = writer.stored.manifest
     samples = measure(
         contest.bench(manifest.run_id),
@@ -133,7 +138,9 @@ def run_pairs(
         sides=contest.sides(manifest.run_id),
         with_sentinel=True,
         deadline_ns=deadline_ns,
+        prospects=Prospects(at_most=2 * len(contest.pairs) * pairs),
         announce=announce,
+        tell=say,
     )
     with closing(samples):
         for sample in samples:

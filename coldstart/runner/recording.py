@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from coldstart.measure.session import measure
+from coldstart.measure.session import Prospects, measure
 from coldstart.model.cell import Trial
 from coldstart.model.sample import Sample
 from coldstart.plan.schedule import new_seed, schedule
@@ -25,10 +25,12 @@ def record_run(
     blocks_of: BlocksOf | None = None,
     announce: Callable[[Trial], None] = lambda _trial: None,
     ended: Callable[[Sample], None] = lambda _sample: None,
+    tell: Callable[[str], None] = lambda _text: None,
 ) -> StoredRun:
     """Measure into a new folder of ``results``, and read it back.
 
-    ``blocks_of`` makes the blocks for a seed; by default they are the experiment's own schedule.
+    ``blocks_of`` makes the blocks for a seed; by default they are the experiment's own schedule. ``tell``
+    hears what is left out and why the run ends early.
 
     Raises:
         StorageError: it cannot be written.
@@ -37,9 +39,9 @@ def record_run(
     run_id = new_run_id(prepared.experiment.name, now)
     manifest = prepared.manifest(run_id=run_id, seed=seed, started_at=now, argv=command_line())
     blocks = tuple(schedule(prepared.experiment, prepared.cells, seed) if blocks_of is None else blocks_of(seed))
-    at_most = sum(not trial.warmup for block in blocks for trial in block)
+    prospects = Prospects(sum(not trial.warmup for block in blocks for trial in block))
     with RunWriter.create(results, manifest) as writer:
-        for sample in measure(prepared.bench(run_id), blocks, at_most=at_most, announce=announce):
+        for sample in measure(prepared.bench(run_id), blocks, prospects=prospects, announce=announce, tell=tell):
             writer.append(sample)
             ended(sample)
     return open_run(writer.path)

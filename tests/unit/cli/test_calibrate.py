@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 
 from coldstart.cli import calibrate as module
+from coldstart.engines.fake import FakeEngine
+from coldstart.errors import EngineUnreachableError
 from coldstart.model.cell import CellPair, Network, Side, Trial
 from coldstart.model.run import Comparison
 from coldstart.model.sample import SentinelReading
@@ -116,6 +119,44 @@ def test_an_interrupted_call_keeps_its_pairs_and_ends_with_130(calibrate: Calibr
 def test_a_call_without_the_time_for_a_pair_adds_none(calibrate: Calibrate) -> None:
     before = calibrate.found("--pairs", "2", *FAKE)
     assert calibrate.found("--pairs", "1", "--budget", "1ns", *FAKE) == before
+
+
+def test_pairs_of_a_machine_that_is_never_quiet_end_with_4_and_the_reason(
+    calibrate: Calibrate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not with 0, as if they were enough: a script that calibrates would take them for a finished bank."""
+    calibrate.found("--pairs", "2", *FAKE)
+    noisy = QuietWait(quiet=False, waited_ns=0, busy_fraction=0.9)
+    monkeypatch.setattr(surroundings, "wait_until_quiet", lambda **_: noisy)
+    done = calibrate("--pairs", "50", *FAKE)
+    assert (done.code, len(calibrate.newest.samples)) == (4, 6)
+    assert "stopped: none of the first 6 starts found the machine fit" in done.err
+    assert "nothing was measured, for this machine was disturbed all the time" in done.messages[0]
+
+
+def test_pairs_some_of_which_were_disturbed_end_with_4_and_are_shown(
+    calibrate: Calibrate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet = itertools.cycle([False, True])
+    waits = lambda **_: QuietWait(quiet=next(quiet), waited_ns=0, busy_fraction=0.5)  # noqa: E731  a fake
+    monkeypatch.setattr(surroundings, "wait_until_quiet", waits)
+    done = calibrate("--pairs", "2", *FAKE)
+    assert (done.code, "too few pairs" in done.out) == (4, True)
+    assert "contaminated: more than a tenth of the starts is too much" in done.messages[0]
+
+
+def test_pairs_whose_engine_was_lost_end_with_4(calibrate: Calibrate, monkeypatch: pytest.MonkeyPatch) -> None:
+    calibrate.found("--pairs", "2", *FAKE)
+
+    def gone(_engine: FakeEngine, _container_id: str) -> None:
+        raise EngineUnreachableError("gone before it started.")
+
+    monkeypatch.setattr(FakeEngine, "start", gone)
+    done = calibrate("--pairs", "9", *FAKE)
+    assert done.code == 4
+    assert done.messages == [
+        f"coldstart: the engine was lost: gone before it started. The pairs so far are kept in {calibrate.newest.path}."
+    ]
 
 
 def test_a_start_is_compared_with_itself_and_nothing_is_judged(calibrate: Calibrate) -> None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from coldstart.cli import _summary, _view
-from coldstart.engines.base import Timed
+from coldstart.engines.base import ContainerSpec, Timed
 from coldstart.engines.fake import FakeEngine
 from coldstart.errors import EngineError, EngineUnreachableError, TestbedError
 from coldstart.measure import session
@@ -135,13 +135,15 @@ def interrupted(bench: Bench) -> Done:
 
 
 @contextmanager
-def a_signal_after_a_sample(number: signal.Signals) -> Iterator[None]:
-    """Every sample that is shown is followed by a real signal to this process."""
+def a_signal_after_a_sample(number: signal.Signals, at: int = 1) -> Iterator[None]:
+    """Every sample that is shown, from this one on, is followed by a real signal to this process."""
+    shown = itertools.count(1)
 
     class Interrupting(_view.PlainView):
         def ended(self, sample: Sample) -> None:
             super().ended(sample)
-            signal.raise_signal(number)
+            if next(shown) >= at:
+                signal.raise_signal(number)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_view, "open_view", Interrupting)
@@ -360,6 +362,53 @@ def test_a_run_in_which_most_starts_failed_ends_with_4(
     assert any(expected in message for message in done.messages) is (code == 4)
 
 
+@pytest.fixture
+def spent(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """The budget is spent before the start of that number."""
+
+    def after(starts: int) -> None:
+        asked = itertools.count()
+        # before each block and each of its starts
+        monkeypatch.setattr(session, "_is_past", lambda _deadline, _at: next(asked) >= starts + 1)
+
+    return after
+
+
+def test_starts_that_a_spent_budget_left_out_did_not_fail(bench: Bench, spent: Callable[[int], None]) -> None:
+    spent(1)
+    done = bench.run("tiers", *FAKE, "--tier", "warm", "--runtime", "runc,crun", "-n", "2", "-w", "0")
+    assert (len(bench.samples), bench.samples[0].outcome) == (1, Outcome.OK)
+    assert (done.code, done.messages) == (0, [])
+    assert "the budget is spent with 1 blocks not begun" in done.err
+
+
+def test_starts_of_a_cell_that_failed_in_the_warm_up_are_due(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was given up before the first measured block: no counted start failed, and one of two cells is missing."""
+    create = FakeEngine.create
+
+    def only_runc(engine: FakeEngine, spec: ContainerSpec) -> Timed[str]:
+        if spec.runtime != "runc":
+            raise EngineError("no container.")
+        return create(engine, spec)
+
+    monkeypatch.setattr(FakeEngine, "create", only_runc)
+    arguments = ("tiers", *FAKE, "--tier", "absent", "--runtime", "runc,crun", "-n", "2", "-w", "3")
+    assert bench.run(*arguments).code == 0  # half of them: the figures of runc are no exceptions
+    monkeypatch.setattr(FakeEngine, "create", only_with_bridge(only_runc))
+    done = bench.run(*arguments, "--network", "host,bridge")
+    assert done.code == 4
+    assert "most starts failed: 2 of 8 succeeded. The last that did not: " in done.messages[0]
+
+
+def only_with_bridge(create: Callable[[FakeEngine, ContainerSpec], Timed[str]]) -> object:
+    def only(engine: FakeEngine, spec: ContainerSpec) -> Timed[str]:
+        if spec.network is not Network.BRIDGE:
+            raise EngineError("no container on this network.")
+        return create(engine, spec)
+
+    return only
+
+
 def test_a_machine_that_is_hardly_ever_quiet_contaminates_the_run(bench: Bench, quiet: Waits) -> None:
     quiet([False, True])
     done = bench.run(*SMALL)
@@ -534,6 +583,22 @@ def test_a_run_goes_on_to_its_end_in_its_own_order(bench: Bench) -> None:
     assert bench.run("--resume", str(bench.folder)).code == 0
     planned = schedule(bench.experiment, cells(bench.experiment), bench.manifest.seed)
     assert bench.trials == [trial for block in planned for trial in block]
+
+
+def test_a_run_goes_on_with_what_it_knew_of_its_cells(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cell that was given up stays so: its starts are not tried anew."""
+
+    def refuse(_engine: FakeEngine, spec: ContainerSpec) -> None:
+        raise EngineError(f"no container with {spec.runtime}.")
+
+    monkeypatch.setattr(FakeEngine, "create", refuse)
+    with a_signal_after_a_sample(signal.SIGINT, at=session.HOPELESS):
+        bench.run(*SMALL, "--tier", "absent", "-n", "9")
+    assert len(bench.samples) == session.HOPELESS
+    done = bench.run("--resume", str(bench.folder))
+    assert (done.code, len(bench.samples)) == (4, session.HOPELESS)
+    name = "fake/runc/hello/alpine/absent/bridge"
+    assert f"left out, as before: {name} never succeeded (3 create failed): no container with runc." in done.err
 
 
 @pytest.mark.usefixtures("interrupted")

@@ -105,10 +105,12 @@ def test_a_start_that_no_source_saw_is_unobserved_and_no_loss_of_the_engine(bed:
 
 def test_an_engine_that_does_not_come_back_ends_the_run_with_one_lost_sample(bed: Bed) -> None:
     schedule = blocks(bed.cell())
-    samples = measure(bed.bench(), schedule)
+    told: list[str] = []
+    samples = measure(bed.bench(), schedule, tell=told.append)
     assert next(samples).outcome is Outcome.OK
     bed.engine.faults.is_dead = True
     assert [sample.outcome for sample in samples] == [Outcome.ENGINE_LOST]
+    assert [text.partition(": the fake")[0] for text in told] == ["stopped: what was lost did not come back within 0 s"]
 
 
 def test_an_engine_that_comes_back_has_its_trial_repeated_and_the_run_goes_on(bed: Bed) -> None:
@@ -126,8 +128,11 @@ def test_an_engine_that_comes_back_has_its_trial_repeated_and_the_run_goes_on(be
 def test_a_registry_lost_again_and_again_ends_the_run(bed: Bed) -> None:
     answers = iter(["the registry is gone.", None] * 10)  # as a failure is judged, then as its recovery is waited for
     cell = bed.cell(Tier.ABSENT, variant="stalls")
-    samples = list(measure(bed.bench(registry_lost=lambda: next(answers)), blocks(cell)))
+    told: list[str] = []
+    samples = list(measure(bed.bench(registry_lost=lambda: next(answers)), blocks(cell), tell=told.append))
     assert [sample.outcome for sample in samples] == [Outcome.REGISTRY_LOST] * LOST_IN_A_ROW
+    lost = "stopped: none of the last 3 starts could be measured: the registry is gone."
+    assert [text.partition(" (it")[0] for text in told] == [lost]
 
 
 # --- what dies of anything else ---
@@ -153,7 +158,9 @@ def test_a_trial_that_dies_of_the_machine_is_a_sample_and_the_run_goes_on(
 def test_a_machine_that_fails_again_and_again_ends_the_run(bed: Bed) -> None:
     schedule = blocks(bed.cell())
     _break_meters(bed, [OSError(5, "Input/output error")] * 9)
-    assert len(list(measure(bed.bench(), schedule))) == LOST_IN_A_ROW == HOPELESS
+    told: list[str] = []
+    assert len(list(measure(bed.bench(), schedule, tell=told.append))) == LOST_IN_A_ROW == HOPELESS
+    assert told == ["stopped: none of the last 3 starts could be measured: OSError: [Errno 5] Input/output error"]
 
 
 def test_an_exception_that_nobody_foresaw_is_a_sample_before_it_is_raised(bed: Bed) -> None:

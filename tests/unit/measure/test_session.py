@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import msgspec
+import pytest
+
 from coldstart.engines.base import ContainerSpec
 from coldstart.errors import EngineError, EngineUnreachableError
-from coldstart.measure.session import HOPELESS, measure
+from coldstart.measure.session import HOPELESS, LOST_IN_A_ROW, Prospects, measure
 from coldstart.model.cell import Tier, Trial
 from coldstart.model.image import Image
 from coldstart.model.repeats import MAX_ATTEMPTS
-from coldstart.model.sample import Outcome
-from tests.unit.factories import make_trial
+from coldstart.model.sample import Outcome, Sample
+from tests.unit.factories import make_sample, make_trial
 from tests.unit.measure.conftest import Bed, Wait
 
 
@@ -113,7 +116,7 @@ def test_a_run_that_stays_contaminated_however_the_rest_goes_ends(bed: Bed) -> N
     schedule = blocks(bed, count=20)
     bed.machine.waits = [Wait(), *[Wait(quiet=False)] * 5, Wait(), Wait(), Wait(quiet=False)]
     told: list[str] = []
-    samples = list(measure(bed.bench(), schedule, at_most=40, tell=told.append))
+    samples = list(measure(bed.bench(), schedule, prospects=Prospects(40), tell=told.append))
     assert sum(sample.outcome is Outcome.NOT_QUIET for sample in samples) == 6
     assert told[0].startswith("stopped: too many starts had to be repeated, however the others go: 6 of")
 
@@ -189,3 +192,80 @@ def test_an_engine_lost_for_good_ends_the_run(bed: Bed) -> None:
     bed.engine.has_image = gone  # type: ignore[method-assign]
     samples = list(measure(bed.bench(), schedule))
     assert [s.outcome for s in samples] == [Outcome.ENGINE_LOST] * 3
+
+
+# --- what earlier samples say ---
+
+
+def earlier(trial: Trial, *outcomes: Outcome) -> list[Sample]:
+    """Stored samples of that trial's cell, one block each."""
+    return [
+        make_sample(msgspec.structs.replace(trial, block=block), outcome=outcome, reason=f"why {outcome}")
+        for block, outcome in enumerate(outcomes)
+    ]
+
+
+def test_a_cell_given_up_before_a_run_was_left_stays_so_when_it_is_resumed(bed: Bed) -> None:
+    (bad, good), told = blocks(bed, count=1)[0], list[str]()
+    known = [*earlier(bad, *[Outcome.EXITED] * 2, Outcome.UNOBSERVED), *earlier(good, Outcome.OK)]
+    samples = list(measure(bed.bench(), [(bad, good)], prospects=Prospects(2, earlier=known), tell=told.append))
+    assert [sample.trial.cell for sample in samples] == [good.cell]
+    name = bad.cell.key
+    assert told == [f"left out, as before: {name} never succeeded (2 exited, 1 unobserved): why unobserved"]
+
+
+def test_a_run_whose_stored_samples_spoil_it_already_ends_when_it_is_resumed(bed: Bed) -> None:
+    (first, _), told = blocks(bed, count=1)[0], list[str]()
+    known = earlier(first, Outcome.OK, *[Outcome.NOT_QUIET] * 6)
+    assert list(measure(bed.bench(), [(first,)], prospects=Prospects(1, earlier=known), tell=told.append)) == []
+    assert told[0].startswith("stopped: too many starts had to be repeated, however the others go: 6 of 7")
+
+
+def test_stored_samples_do_not_lower_the_number_of_starts_to_come(bed: Bed) -> None:
+    (trial, _) = blocks(bed, count=1)[0]
+    known = earlier(trial, Outcome.OK, *[Outcome.NOT_QUIET] * 6)
+    assert Prospects(52, earlier=known).is_over  # 6 of 59
+    assert not Prospects(53, earlier=known).is_over
+
+
+@pytest.mark.parametrize("outcome", [Outcome.ENGINE_LOST, Outcome.HARNESS_FAILED])
+def test_a_run_that_ended_since_all_was_lost_can_be_resumed_once_it_is_back(bed: Bed, outcome: Outcome) -> None:
+    (trial, other), told = blocks(bed, count=1)[0], list[str]()
+    known = [*earlier(trial, Outcome.OK), *earlier(trial, *[outcome] * LOST_IN_A_ROW)]
+    samples = list(measure(bed.bench(), [(other,)], prospects=Prospects(99, earlier=known), tell=told.append))
+    assert ([sample.outcome for sample in samples], told) == ([Outcome.OK], [])
+
+
+def test_a_run_whose_machine_was_never_quiet_can_be_resumed_once_it_is(bed: Bed) -> None:
+    (trial, other) = blocks(bed, count=1)[0]
+    known = earlier(trial, *[Outcome.NOT_QUIET] * 6)
+    samples = list(measure(bed.bench(), [(other,)], prospects=Prospects(99, earlier=known)))
+    assert [sample.outcome for sample in samples] == [Outcome.OK]
+
+
+@pytest.mark.parametrize(("planned", "is_over"), [(53, True), (54, False)])
+def test_starts_still_to_be_tried_again_may_go_well(bed: Bed, planned: int, is_over: bool) -> None:
+    """Six of the planned starts were not quiet, and each has another attempt to come: 6 of 59, or of 60."""
+    prospects = Prospects(planned)
+    for sample in earlier(make_trial(cell=bed.cell()), Outcome.OK, *[Outcome.NOT_QUIET] * 6):
+        prospects.note(sample)
+    assert prospects.is_over is is_over
+
+
+def test_the_last_attempt_of_a_start_has_none_to_come(bed: Bed) -> None:
+    trial = make_trial(cell=bed.cell())
+    prospects = Prospects(54)
+    for sample in earlier(trial, Outcome.OK, *[Outcome.NOT_QUIET] * 5):
+        prospects.note(sample)
+    last = msgspec.structs.replace(trial, attempt=MAX_ATTEMPTS - 1)
+    for sample in earlier(last, Outcome.NOT_QUIET):
+        prospects.note(sample)
+    assert prospects.is_over  # 6 of 59
+
+
+def test_a_cell_of_which_nothing_was_seen_is_left_out_in_these_words(bed: Bed) -> None:
+    cell, told = bed.cell(Tier.ABSENT, variant="unseen"), list[str]()
+    schedule = [(make_trial(cell=cell, block=n),) for n in range(5)]
+    assert len(list(measure(bed.bench(), schedule, tell=told.append))) == HOPELESS
+    expected = "never succeeded (3 unobserved): no source saw the entrypoint start"
+    assert told == [f"left out from here on: {cell.key} {expected}"]

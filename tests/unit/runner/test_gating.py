@@ -16,6 +16,7 @@ from coldstart.analyse.gate import Call, Decision, Series, judge
 from coldstart.engines import fake
 from coldstart.engines.fake import FakeEngine
 from coldstart.measure import session
+from coldstart.measure.session import Prospects
 from coldstart.model.cell import Side, Tier, Trial
 from coldstart.model.image import Image
 from coldstart.model.rule import Rule
@@ -293,7 +294,7 @@ def test_failures_of_a_run_that_goes_on_count(starts: Starts, tmp_path: Path) ->
         blocks = paired_blocks(contest.pairs, 2, 1)
         trials = [trial for block in blocks for trial in block]
         earlier = tuple(_of(trial, failing=trial.side is Side.CANDIDATE) for trial in trials[:2])
-        looker = Looker(msgspec.structs.replace(writer.stored, samples=earlier), RULE, lambda _: None)
+        looker = Looker(msgspec.structs.replace(writer.stored, samples=earlier), RULE, lambda _: None, Prospects())
     for trial in trials[2:]:
         looker.note(_of(trial, failing=trial.side is Side.CANDIDATE))
     assert looker.is_done()
