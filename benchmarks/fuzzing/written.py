@@ -131,7 +131,7 @@ def _all_levels(text: str) -> object:
 
 
 def _container_options(**said: object) -> object:
-    from coldstart.cli._options import parse_container_options  # noqa: PLC0415  as above
+    from coldstart.cli._containers import parse_container_options  # noqa: PLC0415  as above
 
     lists = {name for name, value in _no_options().items() if value == ()}
     values = {name: (value,) if name in lists else value for name, value in said.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,12 +12,9 @@ import click
 from coldstart.decoding import read_named
 from coldstart.errors import InputFileError, UsageError
 from coldstart.model.options import ContainerOptions
-from coldstart.plan.containers import WrittenOptions, checked_env, checked_volumes, passed_on, read_options
-from coldstart.units import parse_bytes
+from coldstart.plan.containers import WrittenOptions, checked_env, passed_on, read_options
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-_CPU_LIST = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
 
 # Parameter (as WrittenOptions has it), how it is written, the value's name (None: a flag), help. Lists may be repeated.
 _TEXTS = (
@@ -150,24 +146,15 @@ def parse_container_options(said: Mapping[str, Any], command: tuple[str, ...]) -
     """
     entries = [entry for path in said.get("env_file") or () for entry in _env_file(path)]
     entries += [passed_on(entry, "--env") for entry in said.get("env") or ()]
-    volumes = tuple(said.get("volumes") or ())
-    checked_volumes(volumes, "--volume")
-    for device in said.get("devices") or ():
-        if not device.startswith("/"):
-            raise UsageError(f"--device {device!r}: write a device's path, such as /dev/gpiomem.")
-    cpus, memory, cpuset = said.get("cpus"), said.get("memory"), said.get("cpuset_cpus")
-    if cpuset is not None and not _CPU_LIST.fullmatch(cpuset):
-        raise UsageError(f"--cpuset-cpus {cpuset!r}: write CPU numbers and ranges, such as 0-1 or 0,2.")
-    if cpus is not None and not 0 < cpus <= 4096:
-        raise UsageError(f"--cpus {cpus}: a limit is more than 0, such as 0.5.")
     given = {name: said[name] for name in WrittenOptions.__struct_fields__ if said.get(name) not in (None, ())}
     lists = {name: tuple(given[name]) for name, *_ in _LISTS if name in given}
     written = WrittenOptions(**{**given, **lists, "env": tuple(entries), "command": command})
-    memory_bytes = None if memory is None else _checked_memory(memory)
-    return read_options(written, _option_of, memory_bytes=memory_bytes)
+    return read_options(written, _option_of)
 
 
 def _option_of(name: str) -> str:
+    if name == "cpus":
+        return "--cpus"
     return next(written[-1] for other, written, *_ in (*_TEXTS, *_LISTS, *_FLAGS) if other == name)
 
 
@@ -203,13 +190,3 @@ def _env_file(path: Path) -> list[str]:
         else:
             checked_env(entry.strip(), f"{path}:{number}")
     return entries
-
-
-def _checked_memory(text: str) -> int:
-    try:
-        limit_bytes = parse_bytes(text)
-    except UsageError as error:
-        raise UsageError(f"--memory: {error}") from error
-    if limit_bytes < 6 * 1024 * 1024:  # the least dockerd accepts
-        raise UsageError(f"--memory {text}: Docker's least is 6m.")
-    return limit_bytes

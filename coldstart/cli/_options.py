@@ -9,10 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
-from coldstart.cli._containers import docker_options, parse_container_options
+from coldstart.cli._containers import docker_options
 from coldstart.errors import UsageError
-
-__all__ = ("container_options", "parse_container_options")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

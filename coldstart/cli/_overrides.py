@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from coldstart.cli._options import container_command, parse_container_options
+from coldstart.cli._containers import parse_container_options
+from coldstart.cli._options import container_command
 from coldstart.units import parse_duration_ns
 
 if TYPE_CHECKING:

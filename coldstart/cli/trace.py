@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from coldstart.cli._containers import parse_container_options
 from coldstart.cli._options import (
     PassThrough,
     bases_option,
     container_command,
     container_options,
-    parse_container_options,
     source_option,
 )
 from coldstart.errors import MissingExtraError, NothingMeasuredError, UsageError

@@ -21,6 +21,9 @@ from coldstart.units import parse_bytes
 
 Named = Callable[[str], str]
 _OUR_LABELS = "coldstart."
+_MEMORY_LEAST_BYTES = 6 * 1024 * 1024  # dockerd refuses less
+_CPUS_MOST = 4096
+_CPU_LIST = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*", re.ASCII)
 _CAPABILITY = re.compile(r"[A-Za-z_]+")
 _HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252})")
 _DNS_OPTION = re.compile(r"[a-z0-9-]+(:\d+)?", re.ASCII)
@@ -59,13 +62,10 @@ class WrittenOptions(msgspec.Struct, frozen=True, kw_only=True):
     labels: tuple[str, ...] = ()
 
 
-def read_options(
-    written: WrittenOptions, named: Named, *, memory_bytes: int | None, base: Path = Path()
-) -> ContainerOptions:
+def read_options(written: WrittenOptions, named: Named, *, base: Path = Path()) -> ContainerOptions:
     """Check each option and turn its text into what the engine is asked for.
 
     ``named`` gives the place of an option in messages; files that an option names are relative to ``base``.
-    ``memory_bytes`` is what the caller read of ``memory``.
 
     Raises:
         UsageError: a value that Docker would refuse or that no run could repeat, with its place.
@@ -73,12 +73,12 @@ def read_options(
     binds, in_memory = _mounts(written.mounts, named("mounts"))
     entrypoint = written.entrypoint
     return ContainerOptions(
-        env=written.env,
-        volumes=(*written.volumes, *binds),
-        devices=written.devices,
-        memory_bytes=memory_bytes,
-        cpus=written.cpus,
-        cpuset_cpus=written.cpuset_cpus,
+        env=tuple(checked_env(entry, named("env")) for entry in written.env),
+        volumes=(*(_volume(text, named("volumes")) for text in written.volumes), *binds),
+        devices=tuple(_device(text, named("devices")) for text in written.devices),
+        memory_bytes=_memory(written.memory, named("memory")),
+        cpus=_cpus(written.cpus, named("cpus")),
+        cpuset_cpus=_cpuset(written.cpuset_cpus, named("cpuset_cpus")),
         command=written.command,
         user=_word(written.user, named("user"), "a user or UID, such as 1000:1000"),
         entrypoint=(entrypoint,) if isinstance(entrypoint, str) else entrypoint,
@@ -98,18 +98,6 @@ def read_options(
         dns_options=_each(_DNS_OPTION, written.dns_options, named("dns_options"), "NAME[:NUMBER], such as ndots:1"),
         labels=tuple(_label(text, named("labels")) for text in written.labels),
     )
-
-
-def checked_volumes(volumes: Iterable[str], place: str) -> None:
-    """Refuse what is not ``HOST:PATH[:OPTIONS]`` with two absolute paths.
-
-    Raises:
-        UsageError: such as a named volume: it keeps what an earlier start wrote.
-    """
-    for volume in volumes:
-        source, _, rest = volume.partition(":")
-        if not source.startswith("/") or not rest.startswith("/"):
-            raise UsageError(f"{place} {volume!r}: write an absolute host folder and a path, such as /data:/data:ro.")
 
 
 def passed_on(entry: str, place: str) -> str:
@@ -134,6 +122,41 @@ def checked_env(entry: str, place: str) -> str:
     if "\0" in entry or not _is_text(entry):
         raise UsageError(f"{place}: the value of {name!r} is not text, and a run stores text.")
     return entry
+
+
+def _volume(text: str, place: str) -> str:
+    """Two absolute paths: a named volume would keep what an earlier start wrote."""
+    source, _, rest = text.partition(":")
+    if not source.startswith("/") or not rest.startswith("/"):
+        raise UsageError(f"{place} {text!r}: write an absolute host folder and a path, such as /data:/data:ro.")
+    return text
+
+
+def _device(text: str, place: str) -> str:
+    if not text.startswith("/"):
+        raise UsageError(f"{place} {text!r}: write a device's path, such as /dev/gpiomem.")
+    return text
+
+
+def _memory(text: str | None, place: str) -> int | None:
+    if text is None:
+        return None
+    limit_bytes = _bytes(text, place)
+    if limit_bytes < _MEMORY_LEAST_BYTES:
+        raise UsageError(f"{place} {text}: Docker's least is 6m.")
+    return limit_bytes
+
+
+def _cpus(cpus: float | None, place: str) -> float | None:
+    if cpus is not None and not 0 < cpus <= _CPUS_MOST:  # TOML has nan and inf
+        raise UsageError(f"{place} {cpus:g}: write a number of CPUs above 0 and up to {_CPUS_MOST}, such as 0.5.")
+    return cpus
+
+
+def _cpuset(text: str | None, place: str) -> str | None:
+    if text is not None and not _CPU_LIST.fullmatch(text):
+        raise UsageError(f"{place} {text!r}: write CPU numbers and ranges, such as 0-1 or 0,2.")
+    return text
 
 
 def _is_text(entry: str) -> bool:
@@ -171,13 +194,17 @@ def _each(pattern: re.Pattern[str], texts: Iterable[str], place: str, example: s
     return tuple(_required(_matching(pattern, text, place, example)) for text in texts)
 
 
+def _bytes(text: str, place: str) -> int:
+    try:
+        return parse_bytes(text)
+    except UsageError as error:
+        raise UsageError(f"{place}: {error}") from error
+
+
 def _size(text: str | None, place: str) -> int | None:
     if text is None:
         return None
-    try:
-        size_bytes = parse_bytes(text)
-    except UsageError as error:
-        raise UsageError(f"{place}: {error}") from error
+    size_bytes = _bytes(text, place)
     if size_bytes == 0:
         raise UsageError(f"{place}: {text!r} leaves no memory; write a size such as 64m.")
     return size_bytes

@@ -34,7 +34,6 @@ The format, with ``[options]`` and all but ``name``, ``runs`` and the first four
 
 from __future__ import annotations
 
-import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -51,9 +50,9 @@ from coldstart.model.cell import Network, Tier
 from coldstart.model.experiment import Experiment
 from coldstart.model.options import ContainerOptions
 from coldstart.model.probe import ProbeSpec
-from coldstart.plan.containers import WrittenOptions, checked_volumes, read_options
+from coldstart.plan.containers import WrittenOptions, read_options
 from coldstart.plan.levels import checked_levels, checked_runs, checked_timeout_ns, checked_warmup, checked_workloads
-from coldstart.units import parse_bytes, parse_duration_ns
+from coldstart.units import parse_duration_ns
 
 Record = TypeVar("Record", bound=msgspec.Struct)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -201,7 +200,7 @@ def _experiment(file: _File, where: str, base: Path) -> Experiment:
         timeout_ns=timeout_ns,
         targets=_targets(file.targets, where),
         egress=file.egress,
-        options=_options(file.options, f"{where}: options", base),
+        options=_of_file(file.options, f"{where}: options", base),
     )
 
 
@@ -234,21 +233,16 @@ def parse_options(table: Mapping[str, object], where: str, base: Path = Path()) 
 
 
 def _options(options: WrittenOptions, where: str, base: Path) -> ContainerOptions:
-    with _reading(f"{where}.memory"):
-        memory_bytes = None if options.memory is None else parse_bytes(options.memory)
-    if memory_bytes == 0:
-        raise InputFileError(f"{where}.memory", "no container runs in no memory.", "Leave it out for no limit.")
-    if options.cpus is not None and not 0 < options.cpus < math.inf:  # TOML has nan and inf
-        raise InputFileError(f"{where}.cpus", f"{options.cpus} is no number of CPUs.", "Leave it out for no limit.")
+    with _reading(where):
+        return read_options(options, lambda name: name, base=base)
+
+
+def _of_file(options: WrittenOptions, where: str, base: Path) -> ContainerOptions:
     for entry in options.env:
-        if not entry.partition("=")[0]:
-            raise InputFileError(f"{where}.env", f"{entry!r} names no variable.", "Write NAME=value.")
         if "=" not in entry:
             # Docker would copy the variable from whoever runs it: not repeatable elsewhere.
             raise InputFileError(f"{where}.env", f"{entry!r} has no value.", "Write NAME=value.")
-    with _reading(where):
-        checked_volumes(options.volumes, "volumes")
-        return read_options(options, lambda name: name, memory_bytes=memory_bytes, base=base)
+    return _options(options, where, base)
 
 
 @contextmanager

@@ -90,7 +90,7 @@ def test_one_sigterm_ends_a_run_whose_start_hangs(cli: Cli, job: tuple[str, ...]
     running = cli.start(*job, "--runtime", "hang", "-n", "1", "--timeout", "10m", "--", "true")
     _until(lambda: any(ref.name == "sleep" for ref in processes.find(Layout.of(ROOT))))
     running.send_signal(signal.SIGTERM)
-    assert _ended_in(running, 15)[0] == 130
+    assert _ended_in(running, 60)[0] == 130
     code, said = _ended_in(cli.start(*job, "--runtime", "runc", "-n", "1", "--", "true"), 90)
     assert code == 0, said
 
@@ -120,7 +120,7 @@ def test_one_interrupt_ends_a_run_whose_engine_hangs(cli: Cli, job: tuple[str, .
     os.kill(_pid("dockerd"), signal.SIGSTOP)
     time.sleep(1)
     running.send_signal(signal.SIGINT)
-    assert _ended_in(running, 15)[0] == 130
+    assert _ended_in(running, 60)[0] == 130
 
 
 def test_a_testbed_all_of_whose_daemons_are_stopped_is_removed_in_time(bed: Testbed) -> None:
@@ -128,7 +128,7 @@ def test_a_testbed_all_of_whose_daemons_are_stopped_is_removed_in_time(bed: Test
         os.kill(_pid(name), signal.SIGSTOP)
     begin_ns = time.monotonic_ns()
     assert lifecycle.down(bed.root, lambda _: None)
-    assert time.monotonic_ns() - begin_ns < 20 * SECONDS
+    assert time.monotonic_ns() - begin_ns < 60 * SECONDS
     assert processes.find(Layout.of(ROOT)) == ()
 
 

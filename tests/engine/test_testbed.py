@@ -324,4 +324,4 @@ def test_the_resolvers_address_refuses_at_once_and_more_often_than_the_kernel_wo
             asking.send(b"?")
             with pytest.raises(ConnectionRefusedError):
                 asking.recv(100)
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 10  # 20 s at the kernel's own pace

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from coldstart.cli import calibrate, gate, run, trace
-from coldstart.cli._containers import PARAMETERS
-from coldstart.cli._options import PassThrough, container_command, container_options, parse_container_options
+from coldstart.cli._containers import PARAMETERS, parse_container_options
+from coldstart.cli._options import PassThrough, container_command, container_options
 from coldstart.errors import InputFileError, UsageError
 from coldstart.export.base import formats
 from coldstart.model.options import ContainerOptions
@@ -146,7 +146,7 @@ def test_a_memory_limit_docker_would_refuse_is_refused(text: str, message: str) 
 
 @pytest.mark.parametrize("cpus", [0.0, -1.0, 4097.0, float("inf"), float("nan")])
 def test_a_cpu_limit_is_some_cpus(cpus: float) -> None:
-    with pytest.raises(UsageError, match=r"--cpus .*: a limit is more than 0"):
+    with pytest.raises(UsageError, match=r"--cpus .*: write a number of CPUs above 0"):
         parsed(cpus=cpus)
 
 

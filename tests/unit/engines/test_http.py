@@ -146,10 +146,12 @@ def test_a_request_without_a_limit_of_its_own_has_the_connections(serve: Serve) 
 
 
 def test_a_stream_may_take_longer_than_any_limit_while_it_is_not_silent() -> None:
-    with slowly(b"HTTP/1.1 200 OK\r\n\r\n" + b"a" * 30) as url:
+    with slowly(b"HTTP/1.1 200 OK\r\n\r\n" + b"a" * 25, pause_s=0.1) as url:
         connection = Connection(url)
-        _, pieces = connection.stream("POST", "/pull", silence_s=0.1)
-        assert b"".join(pieces) == b"a" * 30
+        begin = time.monotonic()
+        _, pieces = connection.stream("POST", "/pull", silence_s=2)
+        assert b"".join(pieces) == b"a" * 25
+        assert time.monotonic() - begin > 2
 
 
 @pytest.mark.parametrize(("patience", "asked"), [([False], 1), ([True, True, False], 3)])
@@ -200,8 +202,8 @@ def test_after_an_interrupt_the_next_request_is_not_answered_with_the_answer_of_
 
 
 @contextmanager
-def slowly(answer: bytes) -> Iterator[str]:
-    """A server that sends a byte every 10 ms."""
+def slowly(answer: bytes, pause_s: float = 0.01) -> Iterator[str]:
+    """A server that sends a byte every ``pause_s``."""
     with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
         server.bind(f"{folder}/slow.sock")
         server.listen()
@@ -212,7 +214,7 @@ def slowly(answer: bytes) -> Iterator[str]:
                 client.recv(65536)
                 for byte in answer:
                     client.sendall(bytes([byte]))
-                    time.sleep(0.01)
+                    time.sleep(pause_s)
 
         thread = threading.Thread(target=run, daemon=True)
         thread.start()

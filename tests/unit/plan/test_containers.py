@@ -13,7 +13,7 @@ from coldstart.plan.containers import WrittenOptions, read_options
 
 
 def read(base: Path = Path(), **written: Any) -> ContainerOptions:
-    return read_options(WrittenOptions(**written), lambda name: f"HERE.{name}", memory_bytes=None, base=base)
+    return read_options(WrittenOptions(**written), lambda name: f"HERE.{name}", base=base)
 
 
 def test_nothing_written_is_no_option() -> None:
@@ -23,6 +23,12 @@ def test_nothing_written_is_no_option() -> None:
 @pytest.mark.parametrize(
     ("written", "message"),
     [
+        ({"memory": "1m"}, "HERE.memory 1m: Docker's least is 6m"),
+        ({"cpus": 9999999.0}, "HERE.cpus 1e+07: write a number of CPUs above 0 and up to 4096"),
+        ({"cpuset_cpus": "banana"}, "HERE.cpuset_cpus 'banana': write CPU numbers and ranges"),
+        ({"devices": ("gpiomem",)}, "HERE.devices 'gpiomem': write a device's path"),
+        ({"volumes": ("data:/data",)}, "HERE.volumes 'data:/data': write an absolute host folder"),
+        ({"env": ("A B=c",)}, "HERE.env: 'A B=c' is not an environment variable"),
         ({"user": ""}, "HERE.user: '' is not a user or UID"),
         ({"user": "a b"}, "HERE.user: 'a b' is not"),
         ({"workdir": "app"}, "HERE.workdir: 'app' is not an absolute path"),

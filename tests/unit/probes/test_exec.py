@@ -70,14 +70,14 @@ def test_a_command_that_succeeds_at_once_could_not_see_the_app_while_it_entered(
 
 def test_what_an_attempt_takes_longer_than_the_shortest_is_the_apps_own_time() -> None:
     def later(count: int) -> Executed:
-        time.sleep(0 if count == 1 else 0.3)
+        time.sleep(0 if count == 1 else 2.5)
         return Executed(0 if count == 2 else 1, "")
 
     engine = Inside(later)
-    found = wait("exec:check", engine, started(engine))
+    found = wait("exec:check", engine, started(engine), within_ns=30 * SECOND_NS)
     assert isinstance(found, Ready)
     (_, first_ns), (began_ns, _) = engine.spans_ns
-    assert (found.resolution_ns or 0) < began_ns - first_ns + 200_000_000
+    assert (found.resolution_ns or 0) < began_ns - first_ns + 2 * SECOND_NS
 
 
 def test_attempts_never_overlap_and_leave_the_machine_half_of_the_time() -> None:
