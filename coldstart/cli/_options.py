@@ -72,7 +72,11 @@ def factor_options(function: Command) -> Command:
             click.option("--variant", metavar="LIST", help="Image variants, such as alpine,distroless."),
             click.option("--tier", metavar="LIST", help="Cold tiers: absent, cached, warm."),
             click.option("--network", metavar="LIST", help="Network modes: bridge, host, none."),
-            click.option("--engine", metavar="NAME", help="The engine; with DOCKER_HOST set, docker means yours."),
+            click.option(
+                "--engine",
+                metavar="NAME",
+                help="The engine; with DOCKER_HOST or DOCKER_CONTEXT set, docker means yours.",
+            ),
         )
     ):
         function = option(function)

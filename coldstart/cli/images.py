@@ -176,8 +176,9 @@ def _present_host() -> ImageHost | None:
 
     Root's images are the testbed's, so without one there is nobody to ask.
     """
+    from coldstart.engines.own_docker import is_named, own_docker  # noqa: PLC0415
     from coldstart.images.host import ImageHost  # noqa: PLC0415
-    from coldstart.runner.place import DEFAULT_DOCKER_HOST, image_host  # noqa: PLC0415
+    from coldstart.runner.place import image_host  # noqa: PLC0415
     from coldstart.testbed import lifecycle  # noqa: PLC0415
     from coldstart.testbed.config import TestbedConfig  # noqa: PLC0415
 
@@ -185,12 +186,9 @@ def _present_host() -> ImageHost | None:
     testbed = lifecycle.find(config.root)
     if testbed is not None:
         return image_host(testbed, config.cache)
-    own = os.environ.get("DOCKER_HOST")
-    if own is None and os.geteuid() == 0:
+    if os.geteuid() == 0 and not is_named():
         return None
-    return ImageHost(
-        docker_socket=own or DEFAULT_DOCKER_HOST, registry_address=None, registry_netns=None, cache=config.cache
-    )
+    return ImageHost(docker_socket=own_docker().url, registry_address=None, registry_netns=None, cache=config.cache)
 
 
 def _row(name: tuple[str, str], image: Image | None) -> dict[str, object]:

@@ -63,7 +63,7 @@ class Connection:
         parts = urlsplit(url)
         if parts.scheme not in {"unix", "tcp", "http"} or (parts.scheme == "unix" and not parts.path):
             raise UsageError(
-                f"DOCKER_HOST {url!r}: coldstart speaks unix:///path and tcp://host:port. For an ssh host, forward its "
+                f"Docker at {url!r}: coldstart speaks unix:///path and tcp://host:port. For an ssh host, forward its "
                 "socket first: ssh -L /tmp/docker.sock:/var/run/docker.sock HOST, then DOCKER_HOST=unix:///tmp/docker.sock."
             )
         self.url = url

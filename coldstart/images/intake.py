@@ -5,7 +5,7 @@ A reference is looked for in this order, and the first that fits decides:
 1. the testbed's own registry, where it names that registry's address;
 2. a file or folder, where it is written as one (it begins with ``/``, ``./``, ``../`` or ``~``, or ends in ``.tar``,
    ``.tar.gz`` or ``.tgz``), or where an archive or an OCI layout of that name lies in this folder;
-3. the user's own Docker (see `coldstart.images.own_docker`), where that has such an image;
+3. the user's own Docker (see `coldstart.engines.own_docker`), where that has such an image;
 4. a registry, with the user's own credentials.
 
 Whatever it was, it is a folder of skopeo's then, manifest and layers as they were; that is looked at before anything
@@ -25,6 +25,7 @@ import docker
 import docker.errors
 
 from coldstart.engines.netns import inside
+from coldstart.engines.own_docker import own_docker
 from coldstart.errors import (
     EngineUnreachableError,
     ImageBuildError,
@@ -33,7 +34,6 @@ from coldstart.errors import (
 )
 from coldstart.images import imports, oci, platforms, processes, remote
 from coldstart.images.host import ImageHost, engine_client, patient, platform_of
-from coldstart.images.own_docker import own_docker
 from coldstart.images.recipe import Progress
 from coldstart.images.reference import Reference
 from coldstart.images.registry import DamagedLayerError, Registry, healthcheck_of

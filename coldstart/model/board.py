@@ -76,7 +76,7 @@ class Abilities(msgspec.Struct, frozen=True, kw_only=True):
     """What coldstart can do on this machine, as it is asked.
 
     ``sources`` and ``tiers`` map a name to why it is not to be had, ``None`` if it is; ``testbed`` is why there can be
-    no testbed; ``own_engine`` what answers at DOCKER_HOST or Docker's default address, if anything does; ``busy`` the
+    no testbed; ``own_engine`` what answers where `docker` itself would ask, if anything does; ``busy`` the
     CPUs' busy share over a moment.
     """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
@@ -10,6 +9,7 @@ from contextlib import closing
 from coldstart import probes
 from coldstart.engines.base import Capability, Engine
 from coldstart.engines.http import Connection
+from coldstart.engines.own_docker import own_docker
 from coldstart.errors import EngineError, EngineUnreachableError, InvalidEnvironmentError, UnknownNameError, UsageError
 from coldstart.images.catalogue import Workload
 from coldstart.model.cell import Network
@@ -17,7 +17,6 @@ from coldstart.model.experiment import Experiment
 from coldstart.model.image import Image
 from coldstart.model.probe import ProbeSpec
 from coldstart.probes.tcp import is_served
-from coldstart.runner.place import DEFAULT_DOCKER_HOST
 
 _ASK_TIMEOUT_S = 5
 
@@ -108,7 +107,7 @@ def check_health(
 def _own_runtimes() -> dict[str, str]:
     """The runtimes of the user's own Docker, with their paths; none where it cannot be asked."""
     try:
-        with closing(Connection(os.environ.get("DOCKER_HOST") or DEFAULT_DOCKER_HOST, timeout_s=_ASK_TIMEOUT_S)) as own:
+        with closing(Connection(own_docker().url, timeout_s=_ASK_TIMEOUT_S)) as own:
             listed = own.request("GET", "/info").json().get("Runtimes") or {}
     except (EngineError, EngineUnreachableError, UsageError, AttributeError):
         return {}

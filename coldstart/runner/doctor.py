@@ -8,11 +8,11 @@ from contextlib import closing
 from pathlib import Path
 
 from coldstart.engines.http import Connection
+from coldstart.engines.own_docker import own_docker
 from coldstart.engines.runtimes import runtime_facts
 from coldstart.errors import EngineUnreachableError, TestbedError
 from coldstart.model.board import Abilities
 from coldstart.model.cell import Tier
-from coldstart.runner.place import DEFAULT_DOCKER_HOST
 from coldstart.testbed import executables
 from coldstart.testbed.quiet import wait_until_quiet
 from coldstart.trace import tracefs
@@ -51,13 +51,13 @@ def _testbed_obstacle(path: str) -> str | None:
 
 
 def _own_engine() -> str | None:
-    host = os.environ.get("DOCKER_HOST") or DEFAULT_DOCKER_HOST
+    own = own_docker()
     try:
-        with closing(Connection(host, timeout_s=5)) as asking:
+        with closing(Connection(own.url, timeout_s=5)) as asking:
             asking.request("GET", "/_ping")
     except EngineUnreachableError:
         return None
-    return f"Docker at {host}"
+    return f"Docker at {own}"
 
 
 def _refusal(attempt: Callable[[], None]) -> str | None:

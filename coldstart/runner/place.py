@@ -13,6 +13,7 @@ from pathlib import Path
 from coldstart import engines
 from coldstart.engines.base import Engine, EngineAddress
 from coldstart.engines.http import Connection
+from coldstart.engines.own_docker import is_named, own_docker
 from coldstart.errors import (
     ColdstartError,
     EngineUnreachableError,
@@ -37,7 +38,6 @@ from coldstart.trace import tracefs
 
 # musl takes no refusal for an answer, but asks no time at all where a lookup may take none (its res_msend.c).
 _NO_LOOKUPS = ContainerOptions(dns_options=("timeout:0",))
-DEFAULT_DOCKER_HOST = "unix:///var/run/docker.sock"
 Progress = Callable[[str], None]
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # a closed session sends SIGHUP from kernel and shell
 _ONE_INSTANCE = "removed the tracing instance of a killed run"
@@ -68,9 +68,9 @@ class Place:
 def open_place(wanted: Sequence[str], *, asked_for: bool, purpose: str, progress: Progress) -> Iterator[Place]:
     """The place to measure on, held for this process, and afterwards left as it was found.
 
-    ``wanted`` are the experiment's engines; ``asked_for`` says that the user named them, which with DOCKER_HOST means
-    their own Docker. Otherwise it is the testbed, started if need be; without root or its executables, any Docker
-    that answers.
+    ``wanted`` are the experiment's engines; ``asked_for`` says that the user named them, which with DOCKER_HOST or
+    DOCKER_CONTEXT means their own Docker. Otherwise it is the testbed, started if need be; without root or its
+    executables, the Docker that ``docker`` itself would ask, if it answers.
 
     Raises:
         UsageError: several engines, or one that does not exist.
@@ -85,9 +85,8 @@ def open_place(wanted: Sequence[str], *, asked_for: bool, purpose: str, progress
     if name == "fake":
         yield _fake_place()
         return
-    own = os.environ.get("DOCKER_HOST")
-    if asked_for and own:
-        with _user_place(name, own) as place:
+    if asked_for and is_named():
+        with _user_place(name, own_docker().url) as place:
             yield place
         return
     obstacle = _testbed_obstacle()
@@ -95,17 +94,17 @@ def open_place(wanted: Sequence[str], *, asked_for: bool, purpose: str, progress
         with ExitStack() as stack:
             yield _testbed_place(name, purpose, progress, stack)
         return
-    host = own or DEFAULT_DOCKER_HOST
+    own = own_docker()
     try:
-        with closing(Connection(host, timeout_s=5)) as asking:
+        with closing(Connection(own.url, timeout_s=5)) as asking:
             asking.request("GET", "/_ping")
     except EngineUnreachableError as error:
         raise InvalidEnvironmentError(
-            f"no engine to measure on: {obstacle}, and no Docker answers either ({error}) Run scripts/setup as "
-            "root, or start Docker and set DOCKER_HOST."
+            f"no engine to measure on: {obstacle}, and no Docker answers at {own} either ({error}) Run scripts/setup "
+            "as root, or start Docker and set DOCKER_HOST."
         ) from error
-    progress(f"no testbed here ({obstacle}): measuring your own engine at {host}")
-    with _user_place(name, host) as place:
+    progress(f"no testbed here ({obstacle}): measuring your own engine at {own}")
+    with _user_place(name, own.url) as place:
         yield place
 
 

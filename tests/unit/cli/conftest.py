@@ -17,7 +17,9 @@ def no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
     """Whatever runs on this machine, no test here finds it; details of errors go nowhere that stays."""
     monkeypatch.setenv("COLDSTART_STATE_DIR", "/nonexistent/coldstart")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "SUDO_USER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", "/nonexistent")
 
 
 @pytest.fixture

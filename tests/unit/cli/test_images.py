@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from contextlib import nullcontext
@@ -14,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from coldstart.cli import _saving
 from coldstart.cli import images as module
+from coldstart.engines import own_docker
 from coldstart.errors import (
     ImageBuildError,
     InputFileError,
@@ -111,7 +113,7 @@ def test_the_list_needs_nothing_to_be_up(
     monkeypatch.setenv("COLDSTART_STATE_DIR", "/nonexistent")
     monkeypatch.setenv("COLDSTART_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(os, "geteuid", lambda: user)
-    monkeypatch.setattr(place, "DEFAULT_DOCKER_HOST", "unix:///nonexistent/docker.sock")
+    monkeypatch.setattr(own_docker, "DEFAULT_SOCKET", "unix:///nonexistent/docker.sock")
     monkeypatch.delenv("DOCKER_HOST", raising=False)
     if docker_host is not None:
         monkeypatch.setenv("DOCKER_HOST", docker_host)
@@ -148,6 +150,23 @@ def test_a_users_own_engine_is_looked_at_where_there_is_no_testbed(monkeypatch: 
     there = module._present_host()
     assert there is not None
     assert there.docker_socket == "unix:///theirs"
+
+
+@pytest.mark.parametrize(
+    ("user", "named", "asked"), [(1000, "", "/mine.sock"), (0, "", None), (0, "mine", "/mine.sock")]
+)
+def test_a_users_own_engine_is_the_one_of_their_context(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, user: int, named: str, asked: str | None
+) -> None:
+    meta = tmp_path / "contexts" / "meta" / hashlib.sha256(b"mine").hexdigest()
+    meta.mkdir(parents=True)
+    (meta / "meta.json").write_text('{"Endpoints": {"docker": {"Host": "unix:///mine.sock"}}}')
+    (tmp_path / "config.json").write_text('{"currentContext": "mine"}')
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("DOCKER_CONTEXT", named)
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    there = module._present_host()
+    assert (there and there.docker_socket) == (asked and f"unix://{asked}")
 
 
 def test_a_folder_without_a_workload_is_told_before_any_engine_is_asked(tmp_path: Path) -> None:

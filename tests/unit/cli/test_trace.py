@@ -41,7 +41,7 @@ def test_a_machine_without_an_engine_is_told_what_would_help(
     coldstart: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    monkeypatch.setattr("coldstart.runner.place.DEFAULT_DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    monkeypatch.setattr("coldstart.engines.own_docker.DEFAULT_SOCKET", f"unix://{tmp_path}/none.sock")
     assert coldstart("trace") == 4
     assert "Run scripts/setup as root, or start Docker and set DOCKER_HOST" in capsys.readouterr().err
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from coldstart.engines import own_docker
 from coldstart.errors import InputFileError, RegistryUnreachableError, UsageError
-from coldstart.images import imports, intake, own_docker, processes
+from coldstart.images import imports, intake, processes
 from coldstart.images.archive import write_archive
 from coldstart.images.host import ImageHost
 from coldstart.images.intake import Origin, names_of, resolve

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from coldstart.engines.base import Capability
 from coldstart.engines.fake import FakeEngine, image
-from coldstart.errors import InvalidEnvironmentError, UnknownNameError, UsageError
+from coldstart.errors import EngineUnreachableError, InvalidEnvironmentError, UnknownNameError, UsageError
 from coldstart.model.cell import Network
 from coldstart.model.image import Healthcheck
 from coldstart.model.probe import ProbeSpec
@@ -92,6 +94,32 @@ def test_a_runtime_that_the_testbed_lacks_is_named_with_the_command_that_adds_it
     monkeypatch.setattr(checks, "_own_runtimes", lambda: {} if path is None else {"kata": path})
     with pytest.raises(UnknownNameError, match=f"unknown runtime 'kata'.*{remedy}"):
         check_runtimes(make_experiment(runtime=("runc", "kata")), FakeEngine())
+
+
+def test_the_runtimes_of_ones_own_docker_are_those_of_the_context_in_use(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    def refuse(url: str, timeout_s: float) -> NoReturn:
+        asked.append(url)
+        raise EngineUnreachableError(f"nobody within {timeout_s} s")
+
+    meta = tmp_path / "contexts" / "meta" / hashlib.sha256(b"mine").hexdigest()
+    meta.mkdir(parents=True)
+    (meta / "meta.json").write_text('{"Endpoints": {"docker": {"Host": "unix:///mine.sock"}}}')
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("DOCKER_CONTEXT", "mine")
+    monkeypatch.setattr(checks, "Connection", refuse)
+    assert (checks._own_runtimes(), asked) == ({}, ["unix:///mine.sock"])
+
+
+def test_a_context_that_cannot_be_read_has_no_runtimes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("DOCKER_CONTEXT", "gone")
+    assert checks._own_runtimes() == {}
 
 
 def test_a_users_engine_is_not_told_of_the_testbed() -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from coldstart.engines import own_docker
 from coldstart.errors import EngineUnreachableError, TestbedError
 from coldstart.runner import doctor
-from coldstart.runner.place import DEFAULT_DOCKER_HOST
 from coldstart.testbed import executables
 from coldstart.trace import tracefs
 from coldstart.trace.base import WatchingUnavailableError
@@ -70,7 +71,9 @@ def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Here:
     runc = tmp_path / "runc"
     runc.write_text("#!/bin/sh\necho runc version 9\necho commit: x\n")
     runc.chmod(0o755)
-    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "SUDO_USER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", "/nonexistent")
     return Here(monkeypatch, runc)
 
 
@@ -102,12 +105,28 @@ def test_missing_executables_are_named(here: Here) -> None:
 def test_ones_own_engine_is_asked_where_there_is_no_testbed(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     here.root, here.docker = False, True
     monkeypatch.setenv("DOCKER_HOST", "unix:///mine.sock")
-    assert (doctor.abilities(None).own_engine, here.asked) == ("Docker at unix:///mine.sock", ["unix:///mine.sock"])
+    assert (doctor.abilities(None).own_engine, here.asked) == (
+        "Docker at unix:///mine.sock (DOCKER_HOST)",
+        ["unix:///mine.sock"],
+    )
+
+
+def test_the_engine_that_is_asked_is_the_one_of_the_context_in_use(
+    here: Here, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    here.root, here.docker = False, True
+    meta = tmp_path / "contexts" / "meta" / hashlib.sha256(b"mine").hexdigest()
+    meta.mkdir(parents=True)
+    (meta / "meta.json").write_text('{"Endpoints": {"docker": {"Host": "unix:///mine.sock"}}}')
+    (tmp_path / "config.json").write_text('{"currentContext": "mine"}')
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    assert "context 'mine'" in (doctor.abilities(None).own_engine or "")
+    assert here.asked == ["unix:///mine.sock"]
 
 
 def test_an_engine_that_does_not_answer_is_none(here: Here) -> None:
     here.root = False
-    assert (doctor.abilities(None).own_engine, here.asked) == (None, [DEFAULT_DOCKER_HOST])
+    assert (doctor.abilities(None).own_engine, here.asked) == (None, [own_docker.DEFAULT_SOCKET])
 
 
 def test_a_source_that_is_refused_is_told_with_the_reason(here: Here) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import signal
 from collections.abc import Sequence
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from coldstart.engines import own_docker
 from coldstart.engines.base import Capability
 from coldstart.errors import (
     EngineUnreachableError,
@@ -33,8 +36,10 @@ Said = list[str]
 def nothing_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """No testbed, no root, and no Docker but the one a test starts."""
     monkeypatch.setenv("COLDSTART_STATE_DIR", "/nonexistent/coldstart")
-    monkeypatch.delenv("DOCKER_HOST", raising=False)
-    monkeypatch.setattr(module, "DEFAULT_DOCKER_HOST", "unix:///nonexistent/docker.sock")
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "SUDO_USER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", "/nonexistent")
+    monkeypatch.setattr(own_docker, "DEFAULT_SOCKET", "unix:///nonexistent/docker.sock")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
 
 
@@ -251,7 +256,7 @@ def test_after_the_clean_up_interrupts_work_again() -> None:
 
 
 def test_without_root_any_docker_that_answers_is_measured(monkeypatch: pytest.MonkeyPatch, daemon: FakeDaemon) -> None:
-    monkeypatch.setattr(module, "DEFAULT_DOCKER_HOST", daemon.url)
+    monkeypatch.setattr(own_docker, "DEFAULT_SOCKET", daemon.url)
     assert opened("docker").engine.facts().where == "user"
 
 
@@ -259,8 +264,46 @@ def test_without_root_any_docker_that_answers_is_measured(monkeypatch: pytest.Mo
 def test_without_executables_any_docker_that_answers_is_measured(
     monkeypatch: pytest.MonkeyPatch, daemon: FakeDaemon
 ) -> None:
-    monkeypatch.setattr(module, "DEFAULT_DOCKER_HOST", daemon.url)
+    monkeypatch.setattr(own_docker, "DEFAULT_SOCKET", daemon.url)
     assert opened("docker").engine.facts().where == "user"
+
+
+def context(folder: Path, url: str) -> str:
+    """A folder of Docker's in which ``docker context use mine`` was typed, where that context is at ``url``."""
+    meta = folder / "contexts" / "meta" / hashlib.sha256(b"mine").hexdigest()
+    meta.mkdir(parents=True)
+    (meta / "meta.json").write_text(json.dumps({"Name": "mine", "Endpoints": {"docker": {"Host": url}}}))
+    (folder / "config.json").write_text('{"currentContext": "mine"}')
+    return str(folder)
+
+
+def test_the_docker_that_is_measured_is_the_one_of_the_context_in_use(
+    monkeypatch: pytest.MonkeyPatch, daemon: FakeDaemon, tmp_path: Path
+) -> None:
+    said: Said = []
+    monkeypatch.setenv("DOCKER_CONFIG", context(tmp_path, daemon.url))
+    place = opened("docker", said=said)
+    assert place.image_host is not None
+    assert (place.engine.facts().where, place.image_host.docker_socket) == ("user", daemon.url)
+    assert "(context 'mine', from " in said[0]
+
+
+def test_an_engine_asked_for_is_the_one_of_the_context_that_the_environment_names(
+    monkeypatch: pytest.MonkeyPatch, daemon: FakeDaemon, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(module, "_testbed_obstacle", lambda: pytest.fail("the testbed is not asked for"))
+    monkeypatch.setenv("DOCKER_CONFIG", context(tmp_path, daemon.url))
+    monkeypatch.setenv("DOCKER_CONTEXT", "mine")
+    assert opened("docker", asked_for=True).engine.facts().where == "user"
+
+
+def test_a_context_in_use_is_not_preferred_to_the_testbed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whoever uses a context for all of their work has not asked to measure there."""
+    monkeypatch.setenv("DOCKER_CONFIG", context(tmp_path, "unix:///nonexistent/mine.sock"))
+    monkeypatch.setattr(module, "_testbed_obstacle", lambda: None)
+    monkeypatch.setattr(module, "_testbed_place", lambda *_: module._fake_place())
+    assert opened("docker", asked_for=True).engine.name == "fake"
 
 
 def test_that_it_is_not_the_testbed_is_told_with_the_reason(
@@ -269,4 +312,6 @@ def test_that_it_is_not_the_testbed_is_told_with_the_reason(
     said: Said = []
     monkeypatch.setenv("DOCKER_HOST", daemon.url)
     opened("docker", said=said)
-    assert said == [f"no testbed here (the testbed needs root): measuring your own engine at {daemon.url}"]
+    assert said == [
+        f"no testbed here (the testbed needs root): measuring your own engine at {daemon.url} (DOCKER_HOST)"
+    ]

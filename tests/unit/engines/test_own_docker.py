@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from coldstart.decoding import TEXT_BYTES
+from coldstart.engines.own_docker import DEFAULT_SOCKET, is_named, own_docker
 from coldstart.errors import UsageError
-from coldstart.images.own_docker import DEFAULT_SOCKET, own_docker
 
 
 @pytest.fixture
@@ -54,6 +56,26 @@ def test_then_the_default_socket(folder: Path, config: str) -> None:
 def test_a_context_that_cannot_be_read_is_named(folder: Path, name: str) -> None:
     with pytest.raises(UsageError, match="docker context ls"):
         own_docker({"DOCKER_CONTEXT": name, "DOCKER_CONFIG": str(folder)})
+
+
+@pytest.mark.parametrize("kind", ["pipe", "endless"])
+def test_what_is_not_a_file_of_dockers_is_not_waited_for(folder: Path, kind: str) -> None:
+    meta = folder / "contexts" / "meta" / hashlib.sha256(b"odd").hexdigest() / "meta.json"
+    meta.unlink()
+    for path in (meta, folder / "config.json"):
+        if kind == "pipe":
+            os.mkfifo(path)
+        else:
+            with path.open("wb") as file:
+                file.truncate(TEXT_BYTES + 1)
+    with pytest.raises(UsageError, match="docker context ls"):
+        own_docker({"DOCKER_CONTEXT": "odd", "DOCKER_CONFIG": str(folder)})
+    assert own_docker({"DOCKER_CONFIG": str(folder)}).url == DEFAULT_SOCKET
+
+
+@pytest.mark.parametrize(("name", "named"), [("DOCKER_HOST", True), ("DOCKER_CONTEXT", True), ("DOCKER_CONFIG", False)])
+def test_the_environment_names_it_by_host_or_context(name: str, named: bool) -> None:
+    assert (is_named({name: "x"}), is_named({name: ""})) == (named, False)
 
 
 def test_under_sudo_the_context_is_the_callers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from coldstart.decoding import UNREADABLE
-from coldstart.errors import UsageError
+from coldstart.decoding import UNREADABLE, read_named
+from coldstart.errors import InputFileError, UsageError
 
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 
@@ -52,6 +52,11 @@ class _Context(msgspec.Struct, frozen=True, rename="pascal"):
     endpoints: _Endpoints = _Endpoints()
 
 
+def is_named(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether the environment names it: who asks for Docker then means that one, not a testbed's."""
+    return bool(environ.get("DOCKER_HOST") or environ.get("DOCKER_CONTEXT"))
+
+
 def own_docker(environ: Mapping[str, str] = os.environ) -> OwnDocker:
     """The user's own Docker.
 
@@ -68,8 +73,8 @@ def own_docker(environ: Mapping[str, str] = os.environ) -> OwnDocker:
         return OwnDocker(DEFAULT_SOCKET, "")
     file = folder / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
     try:
-        host = msgspec.json.decode(file.read_bytes(), type=_Context).endpoints.docker.host
-    except (OSError, *UNREADABLE) as error:
+        host = msgspec.json.decode(read_named(file), type=_Context).endpoints.docker.host
+    except (OSError, InputFileError, *UNREADABLE) as error:
         raise UsageError(
             f"Docker's context {name!r} (from {chosen_by}) cannot be read from {file}: {error}. docker context ls "
             "lists them; DOCKER_HOST names one for this command."
@@ -87,6 +92,6 @@ def _folder(environ: Mapping[str, str]) -> Path:
 def _current(config: Path) -> str:
     """The context in use; none where the file cannot be read or is not one of Docker's."""
     try:
-        return msgspec.json.decode(config.read_bytes(), type=_Config).current_context
-    except (OSError, *UNREADABLE):
+        return msgspec.json.decode(read_named(config), type=_Config).current_context
+    except (OSError, InputFileError, *UNREADABLE):
         return ""
