@@ -1,10 +1,12 @@
-"""Starts that are missing from a comparison: repeated ones of each side, and those that nobody observed.
+"""Starts that are missing from a comparison: repeated ones, those nobody observed, and those that lack a phase.
 
 A start is repeated for a physical reason (not cold, not quiet, throttled), and which side that meets is chance, as long
 as neither causes it. A candidate that heats the board or fills its disk does: its slowest starts are then replaced by
 later, cooler ones, which no test of times can see.
 
 A start that nobody observed is not repeated. It may have been the slowest one, or may have failed.
+Nor is one whose source missed the boundaries of a phase: which side that meets is chance, too, as long as neither
+causes it.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from scipy import stats
 
 from coldstart.analyse import frames
 from coldstart.model.cell import CellPair, Side
+from coldstart.model.rule import METRICS, Rule
 from coldstart.model.sample import CONTAMINATED_ABOVE, Outcome
 
 LEVEL = 0.01
@@ -79,6 +82,49 @@ class SidesRepeated(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class SidesWithoutPhase(msgspec.Struct, frozen=True, kw_only=True):
+    """Of each side's timed starts in one pair of cells, how many lack a phase that is judged; tested as repeats are."""
+
+    name: str
+    baseline_starts: int
+    baseline_missing: int
+    candidate_starts: int
+    candidate_missing: int
+    p_value: float
+    level: float
+
+    @property
+    def is_lopsided(self) -> bool:
+        """Whether that is more on one side than chance allows."""
+        return self.p_value <= self.level
+
+    @property
+    def reason(self) -> str:
+        """Why the question about that phase is never ``ok``."""
+        return (
+            f"{self.name}: {self.candidate_missing} of {self.candidate_starts} starts of the candidate and "
+            f"{self.baseline_missing} of {self.baseline_starts} of the baseline lack this phase, more on one side than "
+            f"chance allows (Fisher's exact test, p = {self.p_value:.2g}, level {self.level:.2g}): the missing ones "
+            "may have been slower, so this is never ok"
+        )
+
+
+def compare_missing(
+    baseline: pd.DataFrame, candidate: pd.DataFrame, pairs: Sequence[CellPair], rule: Rule
+) -> tuple[SidesWithoutPhase, ...]:
+    """For each phase of the rule and pair of cells, the timed starts of either side that lack the phase."""
+    questions = [(name, pair) for name in rule.metrics for pair in pairs]
+    return tuple(
+        _without_phase(
+            f"{pair.key}: {name}",
+            frames.of_cell(frames.timed(baseline), pair.baseline)[METRICS[name]],
+            frames.of_cell(frames.timed(candidate), pair.candidate)[METRICS[name]],
+            LEVEL / len(questions),
+        )
+        for name, pair in questions
+    )
+
+
 def compare_repeats(
     baseline: pd.DataFrame, candidate: pd.DataFrame, pairs: Sequence[CellPair]
 ) -> tuple[SidesRepeated, ...]:
@@ -101,18 +147,35 @@ def side_of(frame: pd.DataFrame, side: Side) -> pd.DataFrame:
 
 def _compared(pair: CellPair, baseline: pd.DataFrame, candidate: pd.DataFrame, level: float) -> SidesRepeated:
     (ours, ours_repeated, ours_unseen), (theirs, theirs_repeated, theirs_unseen) = map(_counted, (baseline, candidate))
-    table = np.array([[ours_repeated, ours - ours_repeated], [theirs_repeated, theirs - theirs_repeated]])
     return SidesRepeated(
         name=pair.key,
         baseline_starts=ours,
         baseline_repeated=ours_repeated,
         candidate_starts=theirs,
         candidate_repeated=theirs_repeated,
-        p_value=float(stats.fisher_exact(table).pvalue),
+        p_value=_fisher(ours_repeated, ours, theirs_repeated, theirs),
         level=level,
         baseline_unseen=ours_unseen,
         candidate_unseen=theirs_unseen,
     )
+
+
+def _without_phase(name: str, baseline: pd.Series, candidate: pd.Series, level: float) -> SidesWithoutPhase:
+    ours, theirs = int(baseline.isna().sum()), int(candidate.isna().sum())
+    return SidesWithoutPhase(
+        name=name,
+        baseline_starts=len(baseline),
+        baseline_missing=ours,
+        candidate_starts=len(candidate),
+        candidate_missing=theirs,
+        p_value=_fisher(ours, len(baseline), theirs, len(candidate)),
+        level=level,
+    )
+
+
+def _fisher(ours: int, of_ours: int, theirs: int, of_theirs: int) -> float:
+    table = np.array([[ours, of_ours - ours], [theirs, of_theirs - theirs]])
+    return float(stats.fisher_exact(table).pvalue)
 
 
 def _counted(rows: pd.DataFrame) -> tuple[int, int, int]:

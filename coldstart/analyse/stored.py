@@ -15,7 +15,7 @@ from coldstart.analyse.contest import PhaseEffect, pair_effects
 from coldstart.analyse.counters import CounterCheck, Limit, check_counters
 from coldstart.analyse.floor import floor_of
 from coldstart.analyse.gate import Decision
-from coldstart.analyse.repeats import SidesRepeated, compare_repeats
+from coldstart.analyse.repeats import SidesRepeated, SidesWithoutPhase, compare_missing, compare_repeats
 from coldstart.analyse.unpaired import Arms, judge_unpaired
 from coldstart.analyse.verdict import Verdict, end, moved_in, paired_images
 from coldstart.errors import UsageError
@@ -67,6 +67,7 @@ def conclude_runs(baseline: Measured, candidate: Measured, rule: Rule, limits: S
         moved=moved_in(pairs, effects, decisions),
         counters=counters,
         repeats=compare_repeats(baseline.frame, candidate.frame, pairs),
+        missing=compare_missing(baseline.frame, candidate.frame, pairs, rule),
         source=", ".join(_sources(baseline)),
         failed=contamination.attempts - timed - contamination.requeued,
     )
@@ -115,8 +116,9 @@ def _verdict(  # noqa: PLR0913  the parts of one record
     moved: Mapping[str, PhaseEffect] = MappingProxyType({}),
     counters: tuple[CounterCheck, ...] = (),
     repeats: tuple[SidesRepeated, ...] = (),
+    missing: tuple[SidesWithoutPhase, ...] = (),
 ) -> Verdict:
-    outcome, reasons = end(decisions, counters, contamination, rule, repeats)
+    outcome, reasons = end(decisions, counters, contamination, rule, repeats, missing)
     return Verdict(
         run_id=run_id,
         outcome=outcome,
@@ -134,6 +136,7 @@ def _verdict(  # noqa: PLR0913  the parts of one record
         requeued=contamination.requeued,
         paired=False,
         repeats=repeats,
+        missing=missing,
     )
 
 

@@ -13,7 +13,7 @@ from coldstart.analyse.contamination import Contamination, examine, repeats_in
 from coldstart.analyse.contest import PhaseEffect, moved_phase, phase_effects, series_of
 from coldstart.analyse.counters import CounterCheck, Limit, check_counters
 from coldstart.analyse.gate import Call, Decision, judge, overall
-from coldstart.analyse.repeats import SidesRepeated, compare_repeats, side_of
+from coldstart.analyse.repeats import SidesRepeated, SidesWithoutPhase, compare_missing, compare_repeats, side_of
 from coldstart.analyse.spent import spent_ns
 from coldstart.errors import EXIT_ENVIRONMENT, EXIT_INCONCLUSIVE, EXIT_OK, EXIT_REGRESSION
 from coldstart.model.cell import CellPair, Side
@@ -47,7 +47,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     ``moved`` names for each regressed pair the phase that grew most. ``blocks`` were begun, ``attempts`` starts made,
     ``failed`` of them failures and ``requeued`` not cold, not quiet or throttled: all are counted, and none is
     averaged. Where the sides were not measured together it is not ``paired``, and weaker; ``blocks`` is then 0.
-    ``repeats`` are those of each pair of cells, by side. ``stored_rule`` is what the run was measured by, where
+    ``repeats`` are those of each pair of cells, by side, and ``missing`` the starts without a phase that was asked
+    about. ``stored_rule`` is what the run was measured by, where
     ``rule`` is another that was asked for afterwards. ``spent_ns`` is how long the starts of each pair took, by its
     name; empty where they were not measured together.
     """
@@ -69,6 +70,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     paired: bool = True
     stored_rule: Rule | None = None
     repeats: tuple[SidesRepeated, ...] = ()
+    missing: tuple[SidesWithoutPhase, ...] = ()
     spent_ns: dict[str, int] = {}
 
 
@@ -93,8 +95,9 @@ def conclude(
     effects = phase_effects(frame, pairs)
     counters = check_counters(images_of(manifest), tuple(limits))
     contamination = examine(frame)
-    repeats = compare_repeats(side_of(frame, Side.BASELINE), side_of(frame, Side.CANDIDATE), judged)
-    outcome, reasons = end(decisions, counters, contamination, rule, repeats)
+    sides = side_of(frame, Side.BASELINE), side_of(frame, Side.CANDIDATE)
+    repeats, missing = compare_repeats(*sides, judged), compare_missing(*sides, judged, rule)
+    outcome, reasons = end(decisions, counters, contamination, rule, repeats, missing)
     if never_cold:
         has_to_be_judged = manifest.comparison.every_pair or not judged
         outcome, reasons = _without(tuple(never_cold.values()), outcome, reasons, is_invalid=has_to_be_judged)
@@ -117,6 +120,7 @@ def conclude(
         stored_rule=None if rule == stored_rule else stored_rule,
         spent_ns=spent_ns(frame, pairs),
         repeats=repeats,
+        missing=missing,
     )
 
 
@@ -154,6 +158,7 @@ def end(
     contamination: Contamination,
     rule: Rule,
     repeats: Sequence[SidesRepeated] = (),
+    missing: Sequence[SidesWithoutPhase] = (),
 ) -> tuple[Outcome, tuple[str, ...]]:
     """How a gate ends and why, from all that was found; what has no answer is never a pass."""
     call = overall(decisions)
@@ -167,15 +172,20 @@ def end(
         (Outcome.CONTAMINATED, contamination.reasons),
         (Outcome.INVALID, () if call is Call.REGRESSION else _unknown(decisions, counters, rule)),
         (Outcome.INVALID, () if call is Call.REGRESSION else [o.unseen_reason for o in repeats if o.has_many_unseen]),
-        (Outcome.INCONCLUSIVE, _missing(repeats) if call is Call.OK else ()),
+        (Outcome.INCONCLUSIVE, _missing(repeats, missing) if call is Call.OK else ()),
         (Outcome(call.value), reasons),
     )
     return next((outcome, tuple(why)) for outcome, why in found if why)
 
 
-def _missing(repeats: Sequence[SidesRepeated]) -> list[str]:
+def _missing(repeats: Sequence[SidesRepeated], missing: Sequence[SidesWithoutPhase]) -> list[str]:
     """Starts that are not among the times and may have been slower, which is never ok."""
-    return [one.reason for one in repeats if one.is_lopsided] + [one.unseen_reason for one in repeats if one.has_unseen]
+    without = [one.reason for one in missing if one.is_lopsided]
+    return (
+        [one.reason for one in repeats if one.is_lopsided]
+        + without
+        + [one.unseen_reason for one in repeats if one.has_unseen]
+    )
 
 
 def _passed_limits(counters: Sequence[CounterCheck]) -> list[str]:

@@ -103,6 +103,13 @@ def common_profile(samples: Iterable[Sample]) -> str | None:
     return tuple(PROFILES)[max(medians)]
 
 
+def profile_at(samples: Iterable[Sample], block: int) -> str | None:
+    """As `common_profile`, by the starts of the blocks before ``block`` alone: later ones move no earlier phase."""
+    first = [sample for sample in samples if sample.trial.block < block]
+    seen = {sample.source for sample in first if sample.outcome is Outcome.OK and sample.source in PROFILES}
+    return next(iter(seen)) if len(seen) == 1 else common_profile(first)
+
+
 def shared_profile(samples: Iterable[Sample]) -> str | None:
     """The best profile that all timed samples have, for where each has to have every phase; else `common_profile`."""
     seen = {sample.source for sample in samples if sample.outcome is Outcome.OK and sample.source in PROFILES}

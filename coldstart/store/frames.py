@@ -11,7 +11,7 @@ from coldstart.errors import CorruptRunError, MissingExtraError
 from coldstart.model.cell import Side
 from coldstart.model.image import Image
 from coldstart.model.sample import ColdProof, ProcessUse, Sample
-from coldstart.model.timeline import Phases, common_profile, phases_of
+from coldstart.model.timeline import Phases, common_profile, phases_of, profile_at
 from coldstart.store.reader import StoredRun
 
 if TYPE_CHECKING:
@@ -94,11 +94,12 @@ def rows(run: StoredRun, profile: str | None = None) -> Iterator[dict[str, Any]]
     Phases are those of the trial's first container, and are observed for ``ok`` samples only. All are drawn from one
     source, which ``source`` names, so that rows can be compared: that of most trials
     (`coldstart.model.timeline.common_profile`). A trial that had to do with a weaker one lacks the phases that need it,
-    and ``fallback`` says why. ``profile`` asks for one of `coldstart.model.timeline.PROFILES`, to compare with another
+    and ``fallback`` says why. In a gate the trials up to the first look choose the source: a later trial changes no
+    phase that was looked at. ``profile`` asks for one of `coldstart.model.timeline.PROFILES`, to compare with another
     run that has no better.
     """
     images = {side: run.manifest.images_of(side) for side in (None, *Side)}
-    profile = profile or common_profile(run.samples)
+    profile = profile or _profile(run)
     for sample in run.samples:
         yield _row(sample, images[sample.trial.side].get(sample.trial.cell.image_key), profile)
 
@@ -121,6 +122,13 @@ def tidy(run: StoredRun, profile: str | None = None) -> pd.DataFrame:
         return table.astype(COLUMNS)
     except OverflowError as error:
         raise CorruptRunError(run.path, f"holds a number beyond 64 bits: {error}.") from error
+
+
+def _profile(run: StoredRun) -> str | None:
+    comparison = run.manifest.comparison
+    if comparison is None or comparison.rule is None:
+        return common_profile(run.samples)
+    return profile_at(run.samples, comparison.rule.looks[0])
 
 
 def _row(sample: Sample, image: Image | None, profile: str | None) -> dict[str, Any]:

@@ -131,6 +131,13 @@ def test_phases_are_gated_where_a_side_has_them() -> None:
     assert (found.outcome, found.decisions[1].tolerated) == (Outcome.REGRESSION, 0.5)
 
 
+def test_a_phase_that_starts_of_one_run_lack_is_never_ok() -> None:
+    steady = [100 + n / 1000 for n in range(60)]
+    lacking = [{**row, "readiness_ns": None} if row["block"] < 30 else row for row in rows(steady)]
+    found = verdict(measured(rows(steady)), measured(lacking), rule=Rule(metrics={"readiness": 0.5}))
+    assert (found.outcome, found.missing[0].candidate_missing) == (Outcome.INCONCLUSIVE, 30)
+
+
 def test_a_phase_that_no_cell_has_is_never_a_pass() -> None:
     silent = rows(STEADY, init_ns=None)
     found = verdict(measured(silent), measured(silent), rule=Rule(metrics={"init": 0.5}))

@@ -300,6 +300,51 @@ def test_a_regression_stands_beside_starts_that_nobody_observed() -> None:
     assert verdict(rows).outcome is Outcome.REGRESSION
 
 
+READINESS = Comparison(candidate=make_experiment(), pairs=(PAIR,), rule=Rule(metrics={"readiness": 0.2}))
+
+
+def without_readiness(side: Side, n: int) -> list[dict[str, Any]]:
+    """A hundred blocks, in the last ``n`` of which a side's readiness was not seen."""
+    rows = repeated(side, 0)
+    return [
+        {**row, "readiness_ns": None} if row["side"] == side.value and row["block"] >= 100 - n else row for row in rows
+    ]
+
+
+@pytest.mark.parametrize("side", Side)
+def test_a_phase_that_starts_of_one_side_lack_is_never_ok(side: Side) -> None:
+    found = verdict(without_readiness(side, 9), of=manifest(comparison=READINESS))
+    assert (found.outcome, EXIT_CODES[found.outcome]) == (Outcome.INCONCLUSIVE, 3)
+    counts = (9, 0) if side is Side.CANDIDATE else (0, 9)
+    (reason,) = found.reasons
+    assert reason == (
+        f"{PAIR.key}: readiness: {counts[0]} of 100 starts of the candidate and {counts[1]} of 100 of the baseline "
+        "lack this phase, more on one side than chance allows (Fisher's exact test, p = 0.0032, level 0.01): the "
+        "missing ones may have been slower, so this is never ok"
+    )
+    assert (found.missing[0].candidate_missing, found.missing[0].baseline_missing) == counts
+
+
+def test_a_phase_that_as_many_starts_lack_as_chance_allows_is_ok() -> None:
+    assert verdict(without_readiness(Side.CANDIDATE, 7), of=manifest(comparison=READINESS)).outcome is Outcome.OK
+
+
+def test_a_missing_phase_that_nobody_asks_about_does_not_matter() -> None:
+    found = verdict(without_readiness(Side.CANDIDATE, 50))
+    assert (found.outcome, found.missing) == (Outcome.OK, ())
+
+
+def test_several_questions_about_phases_share_the_level() -> None:
+    rule = Rule(metrics={"readiness": 0.2, "init": 0.2})
+    comparison = msgspec.structs.replace(READINESS, rule=rule)
+    found = verdict(without_readiness(Side.CANDIDATE, 8), of=manifest(comparison=comparison))
+    assert [(one.name, one.level) for one in found.missing] == [
+        (f"{PAIR.key}: readiness", 0.005),
+        (f"{PAIR.key}: init", 0.005),
+    ]
+    assert found.outcome is Outcome.OK
+
+
 def test_a_cell_without_any_pair_is_never_a_pass() -> None:
     found = verdict(blocks(PAIR, STEADY, STEADY), of=manifest(PAIR, absent()))
     assert found.outcome is Outcome.INVALID

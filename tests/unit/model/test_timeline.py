@@ -18,6 +18,7 @@ from coldstart.model.timeline import (
     common_profile,
     covered_ns,
     phases_of,
+    profile_at,
     shared_profile,
 )
 from tests.unit.factories import make_cell, make_sample, make_span, make_trial
@@ -373,6 +374,31 @@ def test_phases_are_drawn_from_what_most_starts_of_each_cell_side_and_run_have(
 def test_a_failed_start_has_no_say_in_the_source() -> None:
     failed = [make_sample(source="engine", outcome=Outcome.EXITED, run_id="one") for _ in range(9)]
     assert common_profile([*seen_by("trace", n=2), *failed]) is None
+
+
+def blocks_seen_by(*sources: str, outcome: Outcome = Outcome.OK) -> list[Sample]:
+    """One start in each block, of these sources."""
+    return [
+        make_sample(make_trial(block=block), source=source, outcome=outcome) for block, source in enumerate(sources)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sources", "profile"),
+    [
+        (("trace", "trace", "proc", "proc", "proc"), "trace"),
+        (("proc", "proc", "trace", "trace", "trace"), "proc"),
+        (("trace", "proc", "trace"), "proc"),
+        (("trace", "trace"), "trace"),
+    ],
+)
+def test_blocks_after_the_first_look_have_no_say_in_the_source(sources: tuple[str, ...], profile: str) -> None:
+    assert profile_at(blocks_seen_by(*sources), 2) == profile
+
+
+def test_without_a_timed_start_before_the_first_look_no_source_is_chosen() -> None:
+    failed = blocks_seen_by("trace", "trace", outcome=Outcome.EXITED)
+    assert profile_at([*failed, *blocks_seen_by("proc", "trace", "proc")[2:]], 2) is None
 
 
 def test_where_each_start_has_to_have_every_phase_the_weakest_source_is_the_one() -> None:

@@ -11,12 +11,24 @@ import pandas as pd
 import pytest
 
 from coldstart.errors import CorruptRunError, MissingExtraError
-from coldstart.model.cell import Tier
+from coldstart.model.cell import CellPair, Tier
+from coldstart.model.rule import Rule
+from coldstart.model.run import Comparison
 from coldstart.model.sample import ClockConversion, ColdProof, Conditions, Harness, Outcome, ProcessUse, Sample
 from coldstart.model.timeline import ADDENDS, PULL_PARTS, Phases
 from coldstart.store.frames import COLUMNS, rows, tidy
 from coldstart.store.reader import StoredRun
-from tests.unit.factories import MS, RUN_ID, STARTED_AT, layer_digest, make_cell, make_manifest, make_sample, make_trial
+from tests.unit.factories import (
+    MS,
+    RUN_ID,
+    STARTED_AT,
+    layer_digest,
+    make_cell,
+    make_experiment,
+    make_manifest,
+    make_sample,
+    make_trial,
+)
 
 ISSUES_COLUMNS = [
     "run_id",
@@ -305,3 +317,18 @@ def test_only_the_first_containers_phases_are_in_the_row() -> None:
     second = tuple(msgspec.structs.replace(span, container=1, end_ns=span.end_ns + 1) for span in sample.spans)
     both = msgspec.structs.replace(sample, spans=(*second, *sample.spans))
     assert row_of(both)["e2e_ns"] == row_of(sample)["e2e_ns"]
+
+
+def test_a_later_start_of_a_gate_changes_no_phase_that_was_looked_at(tmp_path: Path) -> None:
+    """The first look's source stays: of ten starts by the trace, then a hundred that fell back."""
+    cell = make_cell()
+    samples = [
+        make_sample(make_trial(cell=cell, block=block), source="trace" if block < 10 else "proc")
+        for block in range(110)
+    ]
+    pair = CellPair(baseline=cell, candidate=cell)
+    comparison = Comparison(candidate=make_experiment(), pairs=(pair,), rule=Rule(looks=(10, 60)))
+    for rule, known in ((comparison.rule, 10), (None, 110)):
+        manifest = make_manifest(comparison=msgspec.structs.replace(comparison, rule=rule))
+        frame = tidy(StoredRun(path=tmp_path, manifest=manifest, samples=tuple(samples)))
+        assert frame["init_ns"].notna().sum() == known
