@@ -172,11 +172,13 @@ class ColdStart:
             return record_run(prepared, self._results)
 
     def _result(self, run: StoredRun) -> Result:
-        from coldstart.errors import InvalidEnvironmentError  # noqa: PLC0415  as in measure
+        from coldstart.cli._finish import check_end  # noqa: PLC0415  as in measure
+        from coldstart.errors import InvalidEnvironmentError  # noqa: PLC0415
         from coldstart.model.repeats import repeats_of  # noqa: PLC0415
         from coldstart.model.sample import Outcome  # noqa: PLC0415
         from coldstart.model.timeline import phases_of, shared_profile  # noqa: PLC0415
 
+        check_end(run.samples, f"The starts so far are kept in {run.path}.")
         counted = [sample for sample in run.samples if not sample.trial.warmup]
         repeats = repeats_of(run.samples)
         failed = [s for s in counted if s.outcome is not Outcome.OK and not s.outcome.is_requeued]

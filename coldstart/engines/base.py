@@ -173,7 +173,7 @@ class Engine(Protocol):
         """Standard output and error, line by line as they arrive, until the container ends."""
 
     def output_tail(self, container_id: str, lines: int = 20) -> str:
-        """The last lines it wrote; empty if none can be had."""
+        """The last lines it wrote; empty if none can be had, though the engine answers other requests."""
 
     def wait_exit(self, container_id: str) -> Callable[[], Timed[int]]:
         """Ask, before the start, to be told of the exit; the returned call blocks for the exit code."""

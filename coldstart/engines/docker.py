@@ -258,15 +258,16 @@ class DockerEngine:
         executing = Connection(self._address.url, self._limits.answer_s)
         body = {"Cmd": list(command), "AttachStdout": True, "AttachStderr": True}
         try:
-            created = executing.request("POST", f"{self._prefix}/containers/{container_id}/exec", body)
-            _check(created, "exec")
-            path = f"{self._prefix}/exec/{created.json()['Id']}"
-            lifetime_s = self._lifetime_s(container_id)
-            ran = executing.request("POST", f"{path}/start", {"Detach": False, "Tty": False}, timeout_s=lifetime_s)
-            _check(ran, "exec")
-            while (answer := executing.request("GET", f"{path}/json")).status == 200 and answer.json()["Running"]:
-                time.sleep(_EXEC_POLL_S)  # the exit code is noted a moment after the output's end
-            _check(answer, "exec")
+            with self._connection.answering("exec"):
+                created = executing.request("POST", f"{self._prefix}/containers/{container_id}/exec", body)
+                _check(created, "exec")
+                path = f"{self._prefix}/exec/{created.json()['Id']}"
+                lifetime_s = self._lifetime_s(container_id)
+                ran = executing.request("POST", f"{path}/start", {"Detach": False, "Tty": False}, timeout_s=lifetime_s)
+                _check(ran, "exec")
+                while (answer := executing.request("GET", f"{path}/json")).status == 200 and answer.json()["Running"]:
+                    time.sleep(_EXEC_POLL_S)  # the exit code is noted a moment after the output's end
+                _check(answer, "exec")
         finally:
             executing.close()
         output = b"".join(unframed(iter([ran.body]))).decode(errors="replace")
@@ -277,19 +278,22 @@ class DockerEngine:
         following = Connection(self._address.url, self._limits.answer_s)
         path = f"{self._prefix}/containers/{container_id}/logs?follow=1&stdout=1&stderr=1"
         try:
-            lifetime_s = self._lifetime_s(container_id)  # an engine may send the head with the first line only
-            head, pieces = following.stream("GET", path, head_s=lifetime_s, silence_s=lifetime_s)
-            if head.status != 200:
-                raise EngineError(f"output: {message_of(b''.join(pieces))}")
-            yield from lines(unframed(pieces))
+            with self._connection.answering("output"):
+                lifetime_s = self._lifetime_s(container_id)  # an engine may send the head with the first line only
+                head, pieces = following.stream("GET", path, head_s=lifetime_s, silence_s=lifetime_s)
+                if head.status != 200:
+                    raise EngineError(f"output: {message_of(b''.join(pieces))}")
+                yield from lines(unframed(pieces))
         finally:
             following.close()
 
     def output_tail(self, container_id: str, lines: int = 20) -> str:
         """The last lines; drivers that keep none give an empty string."""
-        answer = self._connection.request(
-            "GET", f"{self._prefix}/containers/{container_id}/logs?stdout=1&stderr=1&tail={lines}"
-        )
+        path = f"{self._prefix}/containers/{container_id}/logs?stdout=1&stderr=1&tail={lines}"
+        try:
+            answer = self._connection.request("GET", path, what="output")
+        except EngineError:
+            return ""
         if answer.status != 200:
             return ""
         return b"".join(unframed(iter([answer.body]))).decode(errors="replace")
@@ -298,11 +302,13 @@ class DockerEngine:
         """The wait is registered when this returns: Docker sends the headers then."""
         waiting = Connection(self._address.url, self._limits.answer_s)
         path = f"{self._prefix}/containers/{container_id}/wait?condition=next-exit"
-        head, pieces = waiting.stream("POST", path, silence_s=self._lifetime_s(container_id))
+        with self._connection.answering("wait"):
+            head, pieces = waiting.stream("POST", path, silence_s=self._lifetime_s(container_id))
 
         def wait() -> Timed[int]:
             try:
-                body = b"".join(pieces)
+                with self._connection.answering("wait"):
+                    body = b"".join(pieces)
                 end_ns = time.monotonic_ns()
             finally:
                 waiting.close()

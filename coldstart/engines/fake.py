@@ -331,7 +331,8 @@ class FakeEngine:
 
     def output_tail(self, container_id: str, lines: int = 20) -> str:
         """The end of what it wrote."""
-        return "\n".join(self._container(container_id).output.decode().splitlines()[-lines:])
+        container = self._containers.get(container_id)
+        return "" if container is None else "\n".join(container.output.decode().splitlines()[-lines:])
 
     def wait_exit(self, container_id: str) -> Callable[[], Timed[int]]:
         """Wait on the container's own event."""

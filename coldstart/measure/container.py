@@ -25,8 +25,35 @@ def spec_of(bench: Bench, cell: Cell, subject: Subject, probe: Probe) -> Contain
     )
 
 
+class Left:
+    """Containers whose own trial could not remove them.
+
+    ``may_be_unknown``: a create was not answered well, so that there may be a container whose ID nobody knows.
+    """
+
+    def __init__(self) -> None:
+        self.known: set[str] = set()
+        self.may_be_unknown = False
+
+    def remove(self, engine: Engine) -> None:
+        """Remove them.
+
+        Raises:
+            TrialFailure: one stays. It may keep layers of an image in the engine.
+        """
+        try:
+            for container_id in tuple(self.known):
+                engine.remove_container(container_id)
+                self.known.discard(container_id)
+            if self.may_be_unknown:
+                engine.sweep()
+                self.may_be_unknown = False
+        except EngineError as error:
+            raise TrialFailure(Outcome.ENGINE_LOST, f"an earlier start's container stays: {error}") from error
+
+
 @contextlib.contextmanager
-def container(engine: Engine, spec: ContainerSpec, left: set[str]) -> Iterator[Timed[str]]:
+def container(engine: Engine, spec: ContainerSpec, left: Left) -> Iterator[Timed[str]]:
     """A created container, removed at the end whatever happens; one that cannot be removed is noted in ``left``.
 
     An interrupt does not wait for an engine that is lost.
@@ -34,8 +61,10 @@ def container(engine: Engine, spec: ContainerSpec, left: set[str]) -> Iterator[T
     try:
         created = engine.create(spec)
     except EngineUnreachableError:
+        left.may_be_unknown = True
         raise
     except EngineError as error:
+        left.may_be_unknown = True
         raise TrialFailure(Outcome.CREATE_FAILED, str(error)) from error
     try:
         yield created
@@ -43,11 +72,11 @@ def container(engine: Engine, spec: ContainerSpec, left: set[str]) -> Iterator[T
         raise
     except BaseException:
         if engine.lost() is not None:
-            left.add(created.value)
+            left.known.add(created.value)
         raise
     finally:
-        if created.value not in left:
+        if created.value not in left.known:
             try:
                 engine.remove_container(created.value)
             except ColdstartError:
-                left.add(created.value)
+                left.known.add(created.value)

@@ -22,7 +22,7 @@ from coldstart.measure.assemble import (
 )
 from coldstart.measure.bench import Bench
 from coldstart.measure.cold import BlobWatch, ColdKeeper, doubt
-from coldstart.measure.container import container, spec_of
+from coldstart.measure.container import Left, container, spec_of
 from coldstart.measure.ending import blamed, ended_by, is_foreseen
 from coldstart.measure.failure import TrialCrashError, TrialFailure
 from coldstart.measure.foreign import with_platform
@@ -57,7 +57,7 @@ class Stage:
         self._sides = sides or {}
         self._engine = bench.engine
         self._cold = ColdKeeper(bench)
-        self._left: set[str] = set()
+        self._left = Left()
 
     def run(self, trial: Trial) -> Sample:
         """One trial. Whatever the engine, the container, the machine or we ourselves do becomes the sample's outcome.
@@ -82,8 +82,8 @@ class Stage:
         with contextlib.ExitStack() as stack:
             probe = stack.enter_context(contextlib.closing(subject.new_probe()))
             created = stack.enter_context(container(self._engine, spec_of(bench, cell, subject, probe), self._left))
-            probe.arm(self._engine, created.value)
             try:
+                probe.arm(self._engine, created.value)
                 self._engine.start(created.value)
             except EngineError as error:
                 raise TrialFailure(Outcome.START_FAILED, f"in the discarded start: {error}") from error
@@ -93,7 +93,7 @@ class Stage:
 
 class _TrialRun:
     def __init__(
-        self, bench: Bench, cold: ColdKeeper, trial: Trial, start_once: Callable[[Cell], None], left: set[str]
+        self, bench: Bench, cold: ColdKeeper, trial: Trial, start_once: Callable[[Cell], None], left: Left
     ) -> None:
         self._bench = bench
         self._cold = cold
@@ -131,7 +131,7 @@ class _TrialRun:
     def _prepare(self) -> None:
         begin_ns = time.monotonic_ns()
         try:
-            self._remove_left()
+            self._left.remove(self._bench.engine)
             self._proof = self._cold.prepare(self._cell, self._subject.image, self._start_once)
             self._bench.surroundings.settle()
         except EngineUnreachableError:
@@ -159,15 +159,6 @@ class _TrialRun:
             raise
         except EngineError as error:
             raise TrialFailure(Outcome.NOT_COLD, str(error)) from error
-
-    def _remove_left(self) -> None:
-        """Remove containers whose own trial could not."""
-        for container_id in tuple(self._left):
-            try:
-                self._bench.engine.remove_container(container_id)
-            except EngineError as error:
-                raise TrialFailure(Outcome.ENGINE_LOST, f"an earlier start's container stays: {error}") from error
-            self._left.discard(container_id)
 
     def _measure(self, sample: Sample) -> Sample:
         bench = self._bench
@@ -229,8 +220,8 @@ class _TrialRun:
         spec = spec_of(self._bench, self._cell, self._subject, probe)
         pull = self._pull() if self._cell.tier is Tier.ABSENT else None
         created = stack.enter_context(container(self._bench.engine, spec, self._left))
-        probe.arm(self._bench.engine, created.value)
         try:
+            probe.arm(self._bench.engine, created.value)
             start = self._bench.engine.start(created.value)
         except EngineUnreachableError:
             raise

@@ -25,12 +25,10 @@ def record_run(
     blocks_of: BlocksOf | None = None,
     announce: Callable[[Trial], None] = lambda _trial: None,
     ended: Callable[[Sample], None] = lambda _sample: None,
-    tell: Callable[[str], None] = lambda _text: None,
 ) -> StoredRun:
     """Measure into a new folder of ``results``, and read it back.
 
-    ``blocks_of`` makes the blocks for a seed; by default they are the experiment's own schedule. ``tell``
-    hears what is left out and why the run ends early.
+    ``blocks_of`` makes the blocks for a seed; by default they are the experiment's own schedule.
 
     Raises:
         StorageError: it cannot be written.
@@ -41,7 +39,7 @@ def record_run(
     blocks = tuple(schedule(prepared.experiment, prepared.cells, seed) if blocks_of is None else blocks_of(seed))
     prospects = Prospects(sum(not trial.warmup for block in blocks for trial in block))
     with RunWriter.create(results, manifest) as writer:
-        for sample in measure(prepared.bench(run_id), blocks, prospects=prospects, announce=announce, tell=tell):
+        for sample in measure(prepared.bench(run_id), blocks, prospects=prospects, announce=announce):
             writer.append(sample)
             ended(sample)
     return open_run(writer.path)

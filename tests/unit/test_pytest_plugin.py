@@ -214,6 +214,22 @@ def test_of_several_spoilt_starts_the_last_is_told(starts: dict[str, Any], cold:
         cold.measure("app:pr", ready="http:8080/", runs=10)
 
 
+@pytest.mark.parametrize(
+    ("outcome", "message"),
+    [
+        (Outcome.ENGINE_LOST, "the engine was lost: synthetic engine_lost The starts so far are kept in"),
+        (Outcome.HARNESS_FAILED, "coldstart could not measure on this machine: synthetic harness_failed"),
+    ],
+)
+def test_a_run_that_ended_since_all_was_lost_is_no_measurement(
+    starts: dict[str, Any], cold: ColdStart, outcome: Outcome, message: str
+) -> None:
+    """Not that of the starts before, of which there are enough."""
+    starts["outcome"] = dict.fromkeys(range(40, 60), outcome)
+    with pytest.raises(InvalidEnvironmentError, match=message):
+        cold.measure("app:pr", ready="http:8080/", runs=60)
+
+
 def test_a_tenth_of_repeated_starts_and_a_warm_up_contaminate_nothing(starts: dict[str, Any], cold: ColdStart) -> None:
     starts["outcome"] = {0: Outcome.NOT_QUIET, 3: Outcome.NOT_QUIET}
     assert cold.measure("app:pr", ready="http:8080/", runs=28).ready.n == 27

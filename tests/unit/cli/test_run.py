@@ -376,7 +376,8 @@ def spent(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 def test_starts_that_a_spent_budget_left_out_did_not_fail(bench: Bench, spent: Callable[[int], None]) -> None:
     spent(1)
-    done = bench.run("tiers", *FAKE, "--tier", "warm", "--runtime", "runc,crun", "-n", "2", "-w", "0")
+    networks = ("--network", "host,bridge")
+    done = bench.run("tiers", *FAKE, "--tier", "warm", "--runtime", "runc,crun", *networks, "-n", "2", "-w", "0")
     assert (len(bench.samples), bench.samples[0].outcome) == (1, Outcome.OK)
     assert (done.code, done.messages) == (0, [])
     assert "the budget is spent with 1 blocks not begun" in done.err

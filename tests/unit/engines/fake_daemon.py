@@ -19,8 +19,10 @@ class FakeDaemon:
     """``images`` are those it has, ``offered`` those its registry has: inspect answers by name.
 
     ``requests`` is what it was asked, without the API's version; ``refusal`` ends every pull in its stream. A command
-    run in its container ``running`` gives the next of ``inspections``, after having written ``output``. A request that
-    begins with one of ``silent`` (``DELETE /images/``) is not answered before the daemon ends.
+    run in its container ``running`` gives the next of ``inspections``, after having written ``output``, which is the
+    answer to a wait as well. A request that
+    begins with one of ``silent`` (``DELETE /images/``) is not answered before the daemon ends, nor is the wait for a
+    container's exit, but for its head, if it ``never_exits``.
     """
 
     def __init__(self, socket: Path) -> None:
@@ -32,6 +34,7 @@ class FakeDaemon:
         self.inspections: list[dict[str, Any]] = []
         self.output = b""
         self.silent: set[str] = set()
+        self.never_exits = False
         self.ends = threading.Event()
         self.api_version = "1.41"
         self.kernel: str | None = None
@@ -76,7 +79,7 @@ class FakeDaemon:
                 return 200, self.containers[name]
             case ["running", "exec"]:
                 return 201, {"Id": "e"}
-            case ["e", "start"]:
+            case ["e", "start"] | [_, "wait"]:
                 return 200, self.output
             case ["e", "json"]:
                 return 200, self.inspections.pop(0)
@@ -134,6 +137,8 @@ def serving(socket: Path) -> Iterator[FakeDaemon]:
                 return
             if isinstance(body, bytes):
                 self.end_headers()
+                if daemon.never_exits and "/wait" in self.path:
+                    daemon.ends.wait(10)
                 self.wfile.write(body)
                 self.close_connection = True
                 return

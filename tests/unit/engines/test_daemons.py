@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -281,7 +282,7 @@ def test_an_engine_whose_processes_are_gone_does_not_work(looks: Looks, proc: Pa
 
 
 def test_the_shim_of_a_container_is_killed_with_all_that_descends_from_it_and_no_other() -> None:
-    wanted, other = "a" * 64, "b" * 64
+    wanted, other = uuid.uuid4().hex * 2, uuid.uuid4().hex * 2  # the suite may run twice on one machine
     shims = [
         subprocess.Popen(["sh", "-c", "sleep 600 & echo $!; wait", "shim", "-id", name], stdout=subprocess.PIPE)
         for name in (wanted, other)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from coldstart.engines.base import Capability, ContainerSpec, EngineAddress
+from coldstart.engines.bounded import Limits, UnansweredError
 from coldstart.engines.docker import DockerEngine, connect
 from coldstart.engines.wire import LABEL, OWNER
-from coldstart.errors import EngineError
+from coldstart.errors import EngineError, EngineUnreachableError
 from coldstart.measure.cold import unprovable
 from coldstart.model.cell import Network, Tier
 from coldstart.model.image import Image
-from tests.unit.engines.fake_daemon import FakeDaemon, inspected
+from tests.unit.engines.fake_daemon import CONTAINER_ID, FakeDaemon, inspected
 from tests.unit.factories import layer_digest, make_image
 
 DIGEST = layer_digest(7)
@@ -253,6 +254,75 @@ def test_a_command_is_waited_for_until_its_exit_code_is_known(daemon: FakeDaemon
     assert (ran.value.exit_code, ran.value.output) == (3, "no\n")
     assert ran.start_ns < ran.end_ns
     assert daemon.changes == ["POST /containers/running/exec", "POST /exec/e/start"]
+
+
+IMPATIENT = Limits(answer_s=0.05)
+
+
+def _execute(engine: DockerEngine) -> object:
+    return engine.execute("running", ("true",))
+
+
+def _follow(engine: DockerEngine) -> object:
+    return list(engine.follow_output(_created(engine)))
+
+
+def _wait(engine: DockerEngine) -> object:
+    return engine.wait_exit(_created(engine))()
+
+
+def _created(engine: DockerEngine) -> str:
+    """A container whose requests are waited for as long as they may be, which is not long."""
+    spec = ContainerSpec(image=make_image(), runtime="runc", network=Network.HOST, limit_ns=50_000_000)
+    return engine.create(spec).value
+
+
+@pytest.mark.parametrize(
+    ("silent", "ask"),
+    [
+        ("POST /containers/running/exec", _execute),
+        ("GET /exec/e/json", _execute),
+        (f"GET /containers/{CONTAINER_ID}/logs", _follow),
+        (f"POST /containers/{CONTAINER_ID}/wait", _wait),
+    ],
+)
+def test_a_request_that_is_not_answered_is_no_loss_of_an_engine_that_answers_others(
+    daemon: FakeDaemon, silent: str, ask: Callable[[DockerEngine], object]
+) -> None:
+    daemon.silent = {silent}
+    with (
+        closing(DockerEngine(EngineAddress(url=daemon.url, where="user"), IMPATIENT)) as engine,
+        pytest.raises(UnansweredError, match=r": .* no answer to .* within 0\.\d+ s\."),
+    ):
+        ask(engine)
+
+
+@pytest.mark.parametrize("never_exits", [False, True])
+def test_an_exit_is_waited_for_no_longer_than_a_start_may_take(daemon: FakeDaemon, never_exits: bool) -> None:
+    daemon.never_exits, daemon.output = never_exits, b'{"StatusCode":7}'
+    with closing(DockerEngine(EngineAddress(url=daemon.url, where="user"), IMPATIENT)) as engine:
+        wait = engine.wait_exit(_created(engine))
+        if not never_exits:
+            assert wait().value == 7
+            return
+        with pytest.raises(UnansweredError, match=r"wait: .* no answer to"):
+            wait()
+
+
+def test_an_engine_that_answers_nothing_any_more_is_lost(daemon: FakeDaemon) -> None:
+    limits = Limits(answer_s=0.05, ping_s=0.05)
+    with closing(DockerEngine(EngineAddress(url=daemon.url, where="user"), limits)) as engine:
+        daemon.silent = {"POST /containers/running/exec", "GET /_ping"}
+        with pytest.raises(EngineUnreachableError):
+            _execute(engine)
+        daemon.silent = set()
+
+
+def test_output_that_is_not_answered_for_is_none(daemon: FakeDaemon) -> None:
+    """It is asked for as a start has failed, whose reason must not be lost with it."""
+    daemon.silent = {"GET /containers/running/logs"}
+    with closing(DockerEngine(EngineAddress(url=daemon.url, where="user"), IMPATIENT)) as engine:
+        assert engine.output_tail("running") == ""
 
 
 def test_no_command_runs_in_a_container_that_does_not(engine: DockerEngine) -> None:

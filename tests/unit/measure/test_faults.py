@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 
-from coldstart.engines.base import Timed
-from coldstart.errors import StorageError, TestbedError
+from coldstart.engines.base import ContainerSpec, Timed
+from coldstart.errors import EngineError, EngineUnreachableError, StorageError, TestbedError
 from coldstart.measure import session
 from coldstart.measure.failure import TrialCrashError
 from coldstart.measure.session import HOPELESS, LOST_IN_A_ROW, measure
@@ -202,6 +203,78 @@ def test_a_container_that_cannot_be_removed_is_removed_before_the_next_start(bed
     bed.engine.faults.hanging.clear()
     assert stage.run(make_trial(cell=cell)).outcome is Outcome.OK
     assert bed.engine.sweep() == 0
+
+
+def test_a_container_of_a_create_that_was_not_answered_is_removed_before_the_next_start(bed: Bed) -> None:
+    """Its ID was in the answer, and it would keep its image's layers in the engine."""
+    cell = bed.cell(Tier.ABSENT)
+    stage, create = Stage(bed.bench()), bed.engine.create
+
+    def unanswered(spec: ContainerSpec) -> Timed[str]:
+        create(spec)
+        raise EngineError("create: no answer within 30 s")
+
+    bed.engine.create = unanswered  # type: ignore[method-assign]
+    assert stage.run(make_trial(cell=cell)).outcome is Outcome.CREATE_FAILED
+    bed.engine.create = create  # type: ignore[method-assign]
+    assert stage.run(make_trial(cell=cell)).outcome is Outcome.OK
+    assert bed.engine.sweep() == 0
+
+
+def test_a_container_of_a_create_in_which_the_engine_was_lost_is_removed_once_it_is_back(bed: Bed) -> None:
+    cell = bed.cell(Tier.ABSENT)
+    stage, create, swept = Stage(bed.bench()), bed.engine.create, list[int]()
+    sweep = bed.engine.sweep
+
+    def unanswered(spec: ContainerSpec) -> Timed[str]:
+        create(spec)
+        raise EngineUnreachableError("gone")
+
+    def counted() -> int:
+        swept.append(sweep())
+        return swept[-1]
+
+    bed.engine.create, bed.engine.sweep = unanswered, counted  # type: ignore[method-assign]
+    assert stage.run(make_trial(cell=cell)).outcome is Outcome.ENGINE_LOST
+    bed.engine.create = create  # type: ignore[method-assign]
+    outcomes = [stage.run(make_trial(cell=cell)).outcome for _ in range(2)]
+    assert (outcomes, swept) == ([Outcome.OK, Outcome.OK], [1])  # and only once
+
+
+def test_a_container_that_cannot_be_swept_away_is_tried_again_before_each_start(bed: Bed) -> None:
+    cell = bed.cell(Tier.ABSENT)
+    stage, sweep = Stage(bed.bench()), bed.engine.sweep
+    bed.timeout_ns = 1_000_000
+    bed.engine.faults.hanging.add("create")
+    stage.run(make_trial(cell=cell))
+    bed.engine.faults.hanging.clear()
+
+    def refuse() -> int:
+        raise EngineError("it is locked.")
+
+    bed.engine.sweep = refuse  # type: ignore[method-assign]
+    for _ in range(2):
+        sample = stage.run(make_trial(cell=cell))
+        assert (sample.outcome, sample.reason) == (
+            Outcome.ENGINE_LOST,
+            "an earlier start's container stays: it is locked.",
+        )
+    bed.engine.sweep = sweep  # type: ignore[method-assign]
+    assert stage.run(make_trial(cell=cell)).outcome is Outcome.OK
+
+
+@pytest.mark.parametrize("tier", [Tier.WARM, Tier.ABSENT])
+def test_a_probe_that_cannot_be_armed_is_a_failed_start_in_the_discarded_one_too(bed: Bed, tier: Tier) -> None:
+    bed.ready = "exit"
+    cell = bed.cell(tier)
+
+    def refuse(container_id: str) -> Callable[[], Timed[int]]:
+        raise EngineError(f"wait: no answer for {container_id[:0]}it")
+
+    bed.engine.wait_exit = refuse  # type: ignore[method-assign]
+    sample = run(bed, cell)
+    where = "in the discarded start: " if tier is Tier.WARM else ""
+    assert (sample.outcome, sample.reason) == (Outcome.START_FAILED, f"{where}wait: no answer for it")
 
 
 @pytest.mark.parametrize(("lost", "removed"), [([], 1), (["dockerd is stopped."], 0)])
