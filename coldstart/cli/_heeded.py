@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 from click.core import ParameterSource
 
 from coldstart.cli._options import container_command
 from coldstart.errors import UsageError
+
+if TYPE_CHECKING:
+    from coldstart.model.experiment import Experiment
 
 _OUTPUT = ("what", "results", "as_json", "on_inconclusive")
 BY_BUDGETS = frozenset({*_OUTPUT, "targets"})
@@ -33,3 +38,16 @@ def refuse_others(heeded: frozenset[str], why: str) -> None:
             raise UsageError(f"{max(parameter.opts, key=len)}: {why}; leave it out.")
     if container_command():
         raise UsageError(f"-- {' '.join(container_command())}: {why}; leave it out.")
+
+
+def check_bases(*experiments: Experiment) -> None:
+    """Refuse ``--bases`` where all that is measured is images that are brought here as they are.
+
+    Raises:
+        UsageError: it was said, and nothing of ours is built.
+    """
+    was_said = click.get_current_context().get_parameter_source("bases") not in _NOT_SAID
+    if was_said and all(experiment.image is not None for experiment in experiments):
+        raise UsageError(
+            "--bases is for catalogue images and folders, which are built here. Leave it out for an image of your own."
+        )

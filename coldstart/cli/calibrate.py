@@ -122,6 +122,7 @@ def _measure(said: dict[str, Any]) -> tuple[Path, bool]:
 
     deadline_ns = None if said["budget"] is None else time.monotonic_ns() + parse_duration_ns(said["budget"])
     experiment = _experiment(said)
+    heeded.check_bases(experiment)
     seed, now = new_seed() if said["seed"] is None else said["seed"], datetime.now(UTC)
     with (
         closing(open_view()) as view,

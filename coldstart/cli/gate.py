@@ -13,6 +13,7 @@ import click
 
 from coldstart.cli._contenders import Contenders, contenders_of, limits_of, rule_of
 from coldstart.cli._extras import can_report
+from coldstart.cli._heeded import check_bases
 from coldstart.cli._options import (
     PassThrough,
     bases_option,
@@ -114,7 +115,9 @@ def command(what: tuple[str, ...], **said: Any) -> None:
     if len(what) == 2 and kinds != {"experiment"}:
         judge_two(what, kinds, said, rule, limits)
         return
-    _measure(contenders_of(what, said), rule, limits, said)
+    contenders = contenders_of(what, said)
+    check_bases(*contenders)
+    _measure(contenders, rule, limits, said)
 
 
 def _measure(contenders: Contenders, rule: Rule, limits: tuple[Limit, ...], said: dict[str, Any]) -> None:

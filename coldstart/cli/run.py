@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from coldstart.cli._heeded import check_bases
 from coldstart.cli._options import (
     Blocks,
     PassThrough,
@@ -101,6 +102,7 @@ def command(experiment: str | None, repeat: str | None, **said: Any) -> None:
     deadline_ns = _deadline_ns(said["budget"])
     exports = _exports(said)
     task = _task(experiment, repeat, said)
+    check_bases(task.experiment)
     with closing(open_view()) as view:
         with (
             open_place(

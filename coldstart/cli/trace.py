@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from coldstart.cli._containers import parse_container_options
+from coldstart.cli._heeded import check_bases
 from coldstart.cli._options import (
     PassThrough,
     bases_option,
@@ -63,6 +64,7 @@ def command(svg: Path | None, as_json: bool, **said: Any) -> None:
     if said["platform"] is not None and said["image"] is None:
         raise UsageError("--platform goes with --image: catalogue images are built for the engine's own platform.")
     experiment = _experiment(said)
+    check_bases(experiment)
     with closing(open_view()) as view:
         sample, image = _start_once(experiment, said, view.say)
     _show(sample, image, as_json=as_json)

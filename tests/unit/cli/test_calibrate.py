@@ -102,6 +102,11 @@ def test_an_image_of_ones_own_can_be_calibrated_on(calibrate: Calibrate) -> None
     assert [cell["cell"] for cell in found["cells"]] == ["fake/runc/app/pr/warm/host"]
 
 
+def test_where_bases_come_from_is_for_what_is_built_here(calibrate: Calibrate) -> None:
+    done = calibrate("--image", "app:main", "--ready", "log:ready", "--pairs", "1", "--bases", "packages")
+    assert (done.code, "--bases is for catalogue images and folders" in done.err) == (2, True)
+
+
 def test_a_tier_that_is_named_has_to_be_provable(calibrate: Calibrate) -> None:
     done = calibrate("--pairs", "1", "--tier", "cached", *FAKE)
     assert (done.code, len(done.messages), calibrate.results.exists()) == (4, 1, False)

@@ -404,6 +404,11 @@ def test_unpacking_is_gated_where_it_is_pulled(gate: Gate) -> None:
     assert names == ["fake/runc/app/main→pr/absent/bridge", "fake/runc/app/main→pr/absent/bridge: unpack"], done.err
 
 
+def test_where_bases_come_from_is_for_what_is_built_here(gate: Gate) -> None:
+    done = gate(*IMAGES, "--bases", "packages")
+    assert (done.code, "--bases is for catalogue images and folders" in done.err) == (2, True)
+
+
 def test_a_platform_is_for_images_of_ones_own(gate: Gate, tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text(EXPERIMENT)
     done = gate(str(tmp_path / "a.toml"), str(tmp_path / "a.toml"), "--platform", "linux/arm64")

@@ -26,6 +26,7 @@ from tests.unit.runner.test_prepare import make_place
         (("--svg", "/nowhere/at/all.svg"), "there is no folder /nowhere/at"),
         (("--memory", "1m"), "Docker's least is 6m"),
         (("--platform", "linux/arm64"), "--platform goes with --image"),
+        (("--image", "a:b", "--ready", "exit", "--bases", "packages"), "--bases is for catalogue images and folders"),
     ],
 )
 def test_what_makes_no_sense_ends_with_2_and_one_message(
