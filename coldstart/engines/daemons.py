@@ -19,6 +19,7 @@ _CONTAINERD_SOCKET = Path("/run/containerd/containerd.sock")
 _CONNECT_TIMEOUT_S = 1
 _BUSY_SHARE = 0.05  # of a core: an idle dockerd and containerd take a tenth of that
 _DISK_WAIT_NS = 600 * NS_PER_S  # a slow card may write back for minutes, in which nobody takes CPU time
+_SILENT_NS = 1800 * NS_PER_S  # unpacking a layer of gigabytes on a slow board; a daemon may be busy with other things
 _PID_FILE = Path("/var/run/docker.pid")  # dockerd's own default
 
 
@@ -116,8 +117,13 @@ class Activity:
         self._waiting_since_ns: int | None = None
         self._ticks = 0
 
-    def goes_on(self) -> bool:
-        """Whether its processes took CPU time since the last look, or one waits for a disk; the first look says yes."""
+    def goes_on(self, silent_ns: int) -> bool:
+        """Whether its processes took CPU time since the last look, or one waits for a disk; the first look says yes.
+
+        But no work is waited for that has been silent for half an hour.
+        """
+        if silent_ns > _SILENT_NS:
+            return False
         pids = family(self._daemons(), self._proc)
         now_ns, ticks = self._now_ns(), sum(self._ticks_of(pid) for pid in pids)
         looked_ns, before = self._looked_ns, self._ticks

@@ -70,7 +70,7 @@ class Connection:
         self._parts = parts
         self._timeout_s = timeout_s
         self._deadline_ns: int | None = None
-        self._is_working: Callable[[], bool] | None = None
+        self._is_working: Callable[[int], bool] | None = None
         self._socket: socket.socket | None = None
         self._buffer = bytearray()
 
@@ -119,14 +119,14 @@ class Connection:
         *,
         head_s: float | None = None,
         silence_s: float | None = None,
-        is_working: Callable[[], bool] | None = None,
+        is_working: Callable[[int], bool] | None = None,
     ) -> tuple[Response, Iterator[bytes]]:
         """Send one request; its head, and an iterator over the body's pieces as they arrive.
 
         The head's ``end_ns`` is when the headers were read. The iterator must be exhausted or the connection closed
         before another request. The head takes ``head_s`` at most. What follows has no limit but its silence: after
-        ``silence_s`` without a byte ``is_working`` is asked whether to wait for as long again; if it says no, or there
-        is none, the stream is given up.
+        ``silence_s`` without a byte ``is_working`` is asked, with the length of the silence in ns, whether to wait for
+        as long again; if it says no, or there is none, the stream is given up.
 
         Raises:
             EngineUnreachableError: nobody answers.
@@ -260,11 +260,12 @@ class Connection:
 
     def _receive(self) -> None:
         assert self._socket is not None
+        since_ns = time.monotonic_ns()
         while True:
             try:
                 received = self._socket.recv(_RECEIVE_BYTES)
             except TimeoutError:
-                if self._is_working is None or not self._is_working():
+                if self._is_working is None or not self._is_working(time.monotonic_ns() - since_ns):
                     raise
                 continue
             break

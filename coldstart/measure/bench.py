@@ -57,10 +57,6 @@ class QuietWait(Protocol):
         """How long that took."""
 
     @property
-    def busy_fraction(self) -> float | None:
-        """CPU busy in the last window."""
-
-    @property
     def disturbance(self) -> str:
         """What kept the machine busy, in words; empty where it was quiet."""
 

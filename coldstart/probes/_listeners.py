@@ -40,12 +40,6 @@ def listeners(pid: int, proc: Path = Path("/proc")) -> frozenset[Listener] | Non
     return frozenset(found) if seen else None
 
 
-def listening_ports(pid: int, proc: Path = Path("/proc")) -> frozenset[int] | None:
-    """The ports of `listeners`."""
-    found = listeners(pid, proc)
-    return None if found is None else frozenset(listener.port for listener in found)
-
-
 def described(found: frozenset[Listener], asked: int) -> str:
     """What listens in place of the port ``asked`` at the container's own address, and what would help."""
     at_port = sorted((listener for listener in found if listener.port == asked), key=str)

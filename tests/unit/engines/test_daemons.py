@@ -234,15 +234,16 @@ class Looks:
 
     def __init__(self, proc: Path) -> None:
         self.proc = proc
-        self.now_ns = 0
+        self.now_ns = self.silent_ns = 0
         self.activity = Activity(lambda: (DOCKERD,), proc, lambda: self.now_ns)
 
     def after(self, seconds: float = 1, *, ticks: int, state: str = "S") -> bool:
         """What the next look finds, after the child used ``ticks`` in all."""
         self.now_ns += int(seconds * 1e9)
+        self.silent_ns += int(seconds * 1e9)
         run_for(self.proc, DOCKERD, ticks=7)
         run_for(self.proc, CONTAINERD, ticks=ticks, state=state, parent=DOCKERD)
-        return self.activity.goes_on()
+        return self.activity.goes_on(self.silent_ns)
 
 
 @pytest.fixture
@@ -274,11 +275,19 @@ def test_after_some_work_a_disk_may_be_waited_for_anew(looks: Looks) -> None:
     assert looks.after(400, ticks=9000, state="D")
 
 
+def test_work_of_which_nothing_is_heard_is_not_waited_for_without_end(looks: Looks) -> None:
+    """The daemon may be busy with something else than the pull, which has stalled."""
+    assert [looks.after(899, ticks=100_000), looks.after(899, ticks=200_000)] == [True, True]
+    assert not looks.after(2, ticks=300_000)
+    looks.silent_ns = 0  # a message has come
+    assert looks.after(30, ticks=400_000)
+
+
 def test_an_engine_whose_processes_are_gone_does_not_work(looks: Looks, proc: Path) -> None:
     for pid in (DOCKERD, CONTAINERD):
         (proc / str(pid) / "stat").unlink()
     looks.now_ns += 1_000_000_000
-    assert not looks.activity.goes_on()
+    assert not looks.activity.goes_on(looks.silent_ns)
 
 
 def test_the_shim_of_a_container_is_killed_with_all_that_descends_from_it_and_no_other() -> None:

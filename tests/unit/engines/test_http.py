@@ -156,10 +156,10 @@ def test_a_stream_may_take_longer_than_any_limit_while_it_is_not_silent() -> Non
 
 @pytest.mark.parametrize(("patience", "asked"), [([False], 1), ([True, True, False], 3)])
 def test_a_silent_stream_is_given_up_once_nobody_works_for_it(serve: Serve, patience: list[bool], asked: int) -> None:
-    looks: list[None] = []
+    looks: list[int] = []
 
-    def is_working() -> bool:
-        looks.append(None)
+    def is_working(silent_ns: int) -> bool:
+        looks.append(silent_ns)
         return patience.pop(0)
 
     connection = Connection(serve([[b"HTTP/1.1 200 OK\r\n\r\na"], SILENT]))
@@ -167,6 +167,21 @@ def test_a_silent_stream_is_given_up_once_nobody_works_for_it(serve: Serve, pati
     with pytest.raises(EngineTimeoutError, match=r"no answer to POST /pull within 0\.02 s"):
         list(pieces)
     assert len(looks) == asked
+    assert all(silent_ns >= number * 20_000_000 for number, silent_ns in enumerate(looks, 1))
+
+
+def test_a_silence_begins_anew_with_each_byte() -> None:
+    looks: list[int] = []
+
+    def is_working(silent_ns: int) -> bool:
+        looks.append(silent_ns)
+        return True
+
+    with slowly(b"HTTP/1.1 200 OK\r\n\r\n" + b"a" * 10, pause_s=0.1) as url:
+        _, pieces = Connection(url).stream("POST", "/pull", silence_s=0.04, is_working=is_working)
+        assert b"".join(pieces) == b"a" * 10
+    assert len(looks) > 9
+    assert looks != sorted(looks)  # as the silences of one that never began anew would be
 
 
 def test_a_stream_whose_head_does_not_come_is_given_up_too(serve: Serve) -> None:

@@ -28,7 +28,6 @@ class Wait(msgspec.Struct, frozen=True):
 
     quiet: bool = True
     waited_ns: int = 5
-    busy_fraction: float | None = 0.01
     disturbance: str = ""
 
 

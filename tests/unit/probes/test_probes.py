@@ -20,7 +20,7 @@ from coldstart.errors import UnknownNameError, UsageError
 from coldstart.model.cell import Network
 from coldstart.model.options import ContainerOptions
 from coldstart.model.probe import ProbeSpec
-from coldstart.probes._listeners import described, listeners, listening_ports
+from coldstart.probes._listeners import described, listeners
 from coldstart.probes.base import NotReady, Ready, last_line
 from coldstart.probes.tcp import is_served
 from tests.unit.factories import make_image
@@ -252,7 +252,9 @@ def test_listening_ports_are_those_in_state_listen_of_both_families(tmp_path: Pa
         header + "   0: 00000000:1F90 00000000:0000 0A 0:0\n   1: 0100007F:0050 0100007F:1234 01 0:0\n"
     )
     (net / "tcp6").write_text(header + f"   0: {'0' * 32}:0016 {'0' * 32}:0000 0A 0:0\n")
-    assert listening_ports(7, proc=tmp_path) == frozenset({8080, 22})
+    found = listeners(7, proc=tmp_path)
+    assert found is not None
+    assert {listener.port for listener in found} == {8080, 22}
 
 
 def write_sockets(proc: Path, pid: int, tcp: str = "", tcp6: str = "") -> None:
@@ -292,4 +294,4 @@ def test_the_last_line_is_the_last_with_something_in_it(output: str, line: str |
 
 
 def test_a_process_that_cannot_be_looked_at_has_unknown_ports(tmp_path: Path) -> None:
-    assert listening_ports(7, proc=tmp_path) is None
+    assert listeners(7, proc=tmp_path) is None
