@@ -162,20 +162,24 @@ def fuzz_apart(target: Target, numbers: range, seed: int = SEED) -> tuple[Tally,
     if child == 0:
         _in_child(target, numbers, seed, writer, current)
     os.close(writer)
-    received = b""
+    tally = Tally()
+    findings: list[Finding] = []
     with os.fdopen(reader, "rb") as stream:
-        received = stream.read()
+        for line in stream:
+            if line.endswith(b"\n"):  # a process can die while it writes
+                one, found = msgspec.json.decode(line, type=tuple[Tally, list[Finding]])
+                tally, findings = _sum(tally, one), [*findings, *found]
     _, status = os.waitpid(child, 0)
-    if received and status == 0:
-        return msgspec.json.decode(received, type=tuple[Tally, list[Finding]])
+    if status == 0:
+        return tally, findings
     number = int.from_bytes(current[:8], "little")
     files = make(target, seed, number)
-    found = _finding(target, number, _Problem(f"the process died (status {status})", ""), files)
-    done = Tally(inputs=number - numbers.start + 1, seconds=time.monotonic() - begun)
+    findings.append(_finding(target, number, _Problem(f"the process died (status {status})", ""), files))
+    tally.inputs, tally.seconds = number - numbers.start + 1, time.monotonic() - begun
     rest, more = (
         fuzz_apart(target, range(number + 1, numbers.stop), seed) if number + 1 < numbers.stop else (Tally(), [])
     )
-    return _sum(done, rest), [found, *more]
+    return _sum(tally, rest), [*findings, *more]
 
 
 def run(path: Path, inputs: int = INPUTS, seed: int = SEED, budget_s: float | None = None) -> Record:
@@ -207,14 +211,11 @@ def _in_child(target: Target, numbers: range, seed: int, writer: int, current: m
     status = 1
     try:
         _limit_memory()
-        tally = Tally()
-        findings: list[Finding] = []
-        for number in numbers:
-            current[:8] = number.to_bytes(8, "little")
-            one, found = fuzz(target, range(number, number + 1), seed)
-            tally, findings = _sum(tally, one), [*findings, *found]
         with os.fdopen(writer, "wb") as stream:
-            stream.write(msgspec.json.encode((tally, findings)))
+            for number in numbers:
+                current[:8] = number.to_bytes(8, "little")
+                stream.write(msgspec.json.encode(fuzz(target, range(number, number + 1), seed)) + b"\n")
+                stream.flush()  # a later input may end the process
         status = 0
     finally:
         os._exit(status)

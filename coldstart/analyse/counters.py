@@ -52,7 +52,7 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
         if self.counter.endswith("bytes"):
             return parse_bytes(text)
         if not text.strip().isdecimal():
-            raise UsageError(f"{text!r} is no count")
+            raise UsageError(f"{text!r} is not a count")
         return int(text)
 
 

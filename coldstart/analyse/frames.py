@@ -1,4 +1,4 @@
-"""What every analysis asks of the tidy frame (a row a sample, see `coldstart.store.frames`)."""
+"""What every analysis asks of the tidy frame (one row per sample, see `coldstart.store.frames`)."""
 
 from __future__ import annotations
 

@@ -53,12 +53,12 @@ def container_command() -> tuple[str, ...]:
 
 
 def container_options(function: Command) -> Command:
-    """Docker's own options for the containers to start, under Docker's names, and a way out for them."""
+    """Docker's own options for the containers to start, under Docker's names, and egress for them."""
     egress = click.option(
         "--egress",
         is_flag=True,
         default=None,
-        help="A way out of the testbed, for an app that needs other networks.",
+        help="Open the testbed to other networks, for an app that needs them.",
     )
     return docker_options(egress(function))
 

@@ -54,7 +54,7 @@ def cell_lines(cells: Sequence[Cell], samples: Sequence[Sample]) -> tuple[CellLi
 
 
 def render(lines: Sequence[CellLine]) -> str:
-    """The table as plain text, aligned, one cell a line."""
+    """The table as plain text, aligned, one cell per line."""
     header = ("runtime", "image", "tier", "network", "n", "failed", "pull", "unpack", "init", "ready", "end to end")
     rows = [
         (

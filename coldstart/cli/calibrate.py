@@ -53,7 +53,12 @@ NAME = "calibrate"
 @timeout_option
 @budget_option
 @source_option("Where phases come from; auto: the kernel's trace where it can be had, else the next best.")
-@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Of the random order.  [default: random, stored]")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Random seed for the trial order.  [default: random, stored]",
+)
 @container_options
 @bases_option
 @results_option

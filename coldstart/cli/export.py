@@ -16,7 +16,7 @@ from coldstart.cli._stored import opened
 @click.option("-o", "--output", default="-", metavar="FILE", help="Where to write it; standard output by default.")
 @results_option
 def command(run: str, format_name: str, output: str, results: Path) -> None:
-    """Write the samples of RUN (a folder, or an ID under --results) as a table: a row a sample, times in ns."""
+    """Write the samples of RUN (a folder, or an ID under --results) as a table: one row per sample, times in ns."""
     from coldstart.cli._export import write_table  # noqa: PLC0415  --help need not pay for it
     from coldstart.export.base import exporter  # noqa: PLC0415
 

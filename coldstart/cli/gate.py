@@ -41,11 +41,11 @@ if TYPE_CHECKING:
 
 @click.command(cls=PassThrough)
 @click.argument("what", nargs=-1, shell_complete=complete_run)
-@click.option("--baseline", metavar="REF", help="The image as it was.")
-@click.option("--candidate", metavar="REF", help="The image as it would be.")
+@click.option("--baseline", metavar="REF", help="Baseline image.")
+@click.option("--candidate", metavar="REF", help="Candidate image.")
 @click.option("--image", metavar="REF", help="One image, for two runtimes.")
-@click.option("--baseline-runtime", metavar="NAME", help="The OCI runtime as it was.")
-@click.option("--candidate-runtime", metavar="NAME", help="The OCI runtime as it would be.")
+@click.option("--baseline-runtime", metavar="NAME", help="Baseline OCI runtime.")
+@click.option("--candidate-runtime", metavar="NAME", help="Candidate OCI runtime.")
 @click.option(
     "--ready", metavar="PROBE", help="When it is ready, as in coldstart run: http:PORT/PATH, log:TEXT, exit …"
 )
@@ -74,7 +74,12 @@ if TYPE_CHECKING:
     help=f"How to end where the pairs do not tell.  [default: exit code {EXIT_INCONCLUSIVE}]",
 )
 @source_option("Where phases come from; auto: the kernel's trace where it can be had, else the next best.")
-@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Of the random order.  [default: random, stored]")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Random seed for the trial order.  [default: random, stored]",
+)
 @container_options
 @bases_option
 @results_option

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from coldstart.store.writer import RunWriter
 
 DEFAULT_EXPERIMENT = "article"
-# What may be said when going on with a run.
+# What may be said when a run is resumed.
 _WITH_RESUME = {"resume", "trust", "budget", "source", "bases", "results", "as_json"}
 
 
@@ -66,10 +66,15 @@ _WITH_RESUME = {"resume", "trust", "budget", "source", "bases", "results", "as_j
 @timeout_option
 @budget_option
 @source_option("Where phases come from; auto: the kernel's trace where it can be had, else the next best.")
-@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Of the random order.  [default: random, stored]")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Random seed for the trial order.  [default: random, stored]",
+)
 @container_options
 @bases_option
-@click.option("--resume", metavar="RUN", shell_complete=complete_run, help="Go on with a run that was interrupted.")
+@click.option("--resume", metavar="RUN", shell_complete=complete_run, help="Resume a run that was interrupted.")
 @click.option("--from", "repeat", metavar="RUN", shell_complete=complete_run, help="Repeat a stored run, and compare.")
 @click.option(
     "--trust",
@@ -128,7 +133,7 @@ def command(experiment: str | None, repeat: str | None, **said: Any) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Task:
-    """What to measure, and into which run: a new one, maybe one that ``repeats`` another, or one to go on with."""
+    """What to measure, and into which run: a new one, maybe one that ``repeats`` another, or one to resume."""
 
     experiment: Experiment
     seed: int
@@ -161,7 +166,7 @@ class _Task:
         )
 
     def writer(self, prepared: Prepared) -> RunWriter:
-        """The run's folder, begun or gone on with.
+        """The run's folder, begun or resumed.
 
         Raises:
             UsageError: the machine, engine or images are not those the run was begun with.
@@ -178,7 +183,7 @@ class _Task:
         writer = RunWriter.resume(self.resume)
         if changed := differences(writer.stored.manifest, manifest):
             writer.close()
-            raise UsageError(f"{self.resume} cannot be gone on with here: {'; '.join(changed)}. Begin a new run.")
+            raise UsageError(f"{self.resume} cannot be resumed here: {'; '.join(changed)}. Begin a new run.")
         return writer
 
 
@@ -249,12 +254,12 @@ def _resumed(name: str | None, said: dict[str, Any]) -> _Task:
     others = [f"--{key.replace('_', '-')}" for key in said if key not in _WITH_RESUME and said[key] not in (None, ())]
     others = [*([name] if name else []), *others, *(["--"] if container_command() else [])]
     if others:
-        raise UsageError(f"--resume goes on with a run as it was begun: leave out {', '.join(others)}.")
+        raise UsageError(f"--resume continues a run as it was begun: leave out {', '.join(others)}.")
     path = find_run(said["resume"], said["results"])
     manifest = read_manifest(path).manifest
     experiment = manifest.experiment
     if manifest.comparison is not None:
-        raise UsageError(f"{path} compares two contenders, side by side: it cannot be gone on with. Repeat the gate.")
+        raise UsageError(f"{path} compares two contenders, side by side: it cannot be resumed. Repeat the gate.")
     if experiment.image is not None and not manifest.images:
         raise CorruptRunError(path / MANIFEST_NAME, f"is damaged: it does not describe its image {experiment.image!r}.")
     require_consent(path, experiment, experiment, trusted=said["trust"])

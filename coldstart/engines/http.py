@@ -44,7 +44,7 @@ class Response(NamedTuple):
         try:
             return msgspec.json.decode(self.body)
         except UNREADABLE as error:
-            raise EngineError(f"the engine answered something that is no JSON: {self.body[:80]!r}") from error
+            raise EngineError(f"the engine's answer is not valid JSON: {self.body[:80]!r}") from error
 
 
 class Connection:

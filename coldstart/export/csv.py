@@ -15,7 +15,7 @@ from coldstart.store.reader import StoredRun
 # What spreadsheets compute (OWASP, "CSV Injection"), also in full width, and what they pass over before it.
 _FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001  full width is meant
 
-DESCRIPTION = "comma-separated values, a row a sample; empty is not observed"
+DESCRIPTION = "comma-separated values, one row per sample; empty is not observed"
 
 
 def write(run: StoredRun, stream: IO[bytes]) -> None:

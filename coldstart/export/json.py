@@ -1,4 +1,4 @@
-"""One JSON array with an object a sample, a line each; null is not observed."""
+"""One JSON array with one object per sample, each on its own line; null is not observed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 from coldstart.store.frames import rows
 from coldstart.store.reader import StoredRun
 
-DESCRIPTION = "one JSON array, an object a sample; null is not observed"
+DESCRIPTION = "one JSON array, one object per sample; null is not observed"
 
 
 def write(run: StoredRun, stream: IO[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""JSON Lines: an object a sample; null is not observed."""
+"""JSON Lines: one object per sample; null is not observed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 from coldstart.store.frames import rows
 from coldstart.store.reader import StoredRun
 
-DESCRIPTION = "JSON Lines, an object a sample; null is not observed"
+DESCRIPTION = "JSON Lines, one object per sample; null is not observed"
 
 
 def write(run: StoredRun, stream: IO[bytes]) -> None:

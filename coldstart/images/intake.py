@@ -111,7 +111,7 @@ def resolve(reference: str, registry_address: str | None, has_local: Callable[[s
     if is_file(path / "oci-layout") or (is_file(path) and imports.looks_like_an_archive(path)):
         return Origin.ARCHIVE
     if Reference.parse(reference) is None:
-        raise UsageError(f"--image {reference!r} is no image reference: write NAME:TAG, NAME@sha256:… or a path.")
+        raise UsageError(f"--image {reference!r} is not an image reference: write NAME:TAG, NAME@sha256:… or a path.")
     return Origin.LOCAL_DOCKER if has_local(reference) else Origin.REGISTRY
 
 
@@ -179,7 +179,7 @@ def _from_testbed(host: ImageHost, reference: str, platform: str, *, is_asked: b
     registry = _registry(host)
     parsed = Reference.parse(reference)
     if parsed is None:
-        raise UsageError(f"--image {reference!r} is no image reference: write NAME:TAG or NAME@sha256:….")
+        raise UsageError(f"--image {reference!r} is not an image reference: write NAME:TAG or NAME@sha256:….")
     image = registry.image(
         parsed.name.removeprefix(f"{registry.address}/"),
         parsed.digest or parsed.tag or "latest",

@@ -166,7 +166,7 @@ def _manifest(path: Path, tar: tarfile.TarFile, members: Iterator[tarfile.TarInf
     except tars.DAMAGED as error:
         raise InputFileError(path, f"is damaged: its manifest cannot be read ({error}).", _AGAIN) from error
     if not isinstance(said, dict) or said.get("format") != FORMAT:
-        raise InputFileError(path, "is no file of `coldstart images save`.")
+        raise InputFileError(path, "is not a file of `coldstart images save`.")
     if checksum != hashlib.sha256(encoded or b"").hexdigest().encode():
         raise InputFileError(path, "is damaged: its manifest is not what was saved.", _AGAIN)
     if said.get("version") != VERSION:
@@ -249,7 +249,7 @@ def _opened(path: Path) -> Iterator[tarfile.TarFile]:
     try:
         tar = tars.opened(path)
     except tars.DAMAGED as error:
-        raise InputFileError(path, f"is no file of `coldstart images save` ({error}).") from error
+        raise InputFileError(path, f"is not a file of `coldstart images save` ({error}).") from error
     except OSError as error:
         raise InputFileError(path, f"cannot be read ({error.strerror}).") from error
     with tar:

@@ -9,7 +9,7 @@ The format, with ``[options]`` and all but ``name``, ``runs`` and the first four
     timeout = "30s"             # for one start, from its request until it is ready
     ready = "http:8080/"        # instead of each workload's own probe
     targets = ["article"]       # published claims to compare with
-    egress = true               # a way out of the testbed while measuring, for apps that need one; default: none
+    egress = true               # open the testbed to other networks, for apps that need them; default: false
 
     [factors]                   # the cells are the full crossing of these
     runtime = ["runc", "crun"]

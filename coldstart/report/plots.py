@@ -73,7 +73,7 @@ def every_sample(content: Content) -> Figure | None:
 
 
 def distributions(content: Content) -> Figure | None:
-    """Cumulative distribution of end-to-end times, a line a cell."""
+    """Cumulative distribution of end-to-end times, one line per cell."""
     if not content.tiers:
         return None
     figure, axes = panels.tier_panels(content, height_inches=2.6)

@@ -1,4 +1,4 @@
-"""A run's results in the terminal: a line a cell, a line a claim."""
+"""A run's results in the terminal: one line per cell, one line per claim."""
 
 from __future__ import annotations
 

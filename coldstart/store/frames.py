@@ -1,4 +1,4 @@
-"""The tidy table: a row a sample, empty where nothing was observed."""
+"""The tidy table: one row per sample, empty where nothing was observed."""
 
 from __future__ import annotations
 

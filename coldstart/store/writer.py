@@ -152,7 +152,9 @@ class RunWriter:
             self._is_torn = True  # the reader leaves a torn last line out; another line after it would be damage
 
     def _how_to_go_on(self) -> str:
-        return f"Its first {self._kept} samples are kept; make room and go on with: coldstart run --resume {self.path}"
+        return (
+            f"Its first {self._kept} samples are kept; make room and continue with: coldstart run --resume {self.path}"
+        )
 
 
 def _open_samples(run_dir: Path, flags: int) -> int:

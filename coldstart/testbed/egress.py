@@ -1,4 +1,4 @@
-"""A way out of the engine's network namespace, for builds: there while asked for, gone before measuring."""
+"""Egress from the engine's network namespace, for builds: there while asked for, gone before measuring."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@
 # more try. COLDSTART names the command where it is not on PATH, JUNIT a file for the CI server.
 set -u
 
-: "${BASELINE:?name the image as it was: BASELINE=app:main}"
-: "${CANDIDATE:?name the image as it would be: CANDIDATE=app:pr}"
+: "${BASELINE:?name the baseline image: BASELINE=app:main}"
+: "${CANDIDATE:?name the candidate image: CANDIDATE=app:pr}"
 : "${READY:?say when it is ready: READY=http:8080/health}"
 
 gate() {

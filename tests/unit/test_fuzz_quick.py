@@ -101,6 +101,23 @@ def test_a_process_that_dies_is_a_finding_and_the_rest_is_tried() -> None:
     assert (tally.inputs, [finding.number for finding in findings]) == (2, [0, 1])
 
 
+def test_what_was_found_before_a_process_died_is_kept(tmp_path: Path) -> None:
+    def fail_then_die(*_: object) -> None:
+        if (tmp_path / "failed").exists():
+            os._exit(9)
+        (tmp_path / "failed").touch()
+        raise KeyError("BAD")
+
+    def make(_: Rng) -> Files:
+        return {}
+
+    tally, findings = fuzz.fuzz_apart(Target("mine", 1, make, fail_then_die, 10.0), range(2))
+    assert (tally.inputs, [finding.what.partition(":")[0] for finding in findings]) == (
+        2,
+        ["KeyError", "the process died (status 2304)"],
+    )
+
+
 def test_a_record_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     path = tmp_path / "fuzz.json"
     first = fuzz.run(path, inputs=40, budget_s=0)

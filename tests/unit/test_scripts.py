@@ -63,7 +63,7 @@ def test_setup_refuses_what_is_no_kit_before_anything_changes(tmp_path: Path) ->
     setup = [str(ROOT / "scripts" / "setup"), "--kit", "kit.tar"]
     done = subprocess.run(setup, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert f"setup: {tmp_path}/kit.tar: is no file of `coldstart images save`" in done.stderr
+    assert f"setup: {tmp_path}/kit.tar: is not a file of `coldstart images save`" in done.stderr
 
 
 def test_a_kit_is_read_with_pythons_own_library_alone() -> None:

@@ -661,7 +661,7 @@ def test_going_on_refuses_what_would_change_the_run_by_its_name(
     bench: Bench, arguments: tuple[str, ...], named: str
 ) -> None:
     done = bench.run("--resume", str(bench.folder), *arguments)
-    expected = f"coldstart: --resume goes on with a run as it was begun: leave out {named}.\n"
+    expected = f"coldstart: --resume continues a run as it was begun: leave out {named}.\n"
     assert (done.code, done.err) == (2, expected)
 
 

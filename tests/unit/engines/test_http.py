@@ -108,7 +108,7 @@ def test_a_socket_nobody_listens_on_is_an_engine_out_of_reach(tmp_path: Path) ->
 
 def test_an_answer_that_is_no_json_is_the_engines_error(serve: Serve) -> None:
     connection = Connection(serve([[b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n<a>"]]))
-    with pytest.raises(EngineError, match="no JSON"):
+    with pytest.raises(EngineError, match="not valid JSON"):
         connection.request("GET", "/x").json()
     connection.close()
 

@@ -73,7 +73,7 @@ def test_a_local_image_comes_before_a_registrys(has: bool, origin: Origin) -> No
 
 @pytest.mark.parametrize("reference", ["a b", "-x", "a@sha256:short", "a:", "ä"])
 def test_what_is_no_reference_is_told(reference: str) -> None:
-    with pytest.raises(UsageError, match="is no image reference"):
+    with pytest.raises(UsageError, match="is not an image reference"):
         resolve(reference, REGISTRY, _never)
 
 

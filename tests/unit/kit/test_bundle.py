@@ -243,14 +243,14 @@ def test_a_newer_format_is_refused_with_the_version_that_wrote_it(kit: Path) -> 
 
 def test_another_tar_is_no_bundle(tmp_path: Path) -> None:
     _rewrite(tmp_path / "other.tar", [(tarfile.TarInfo("manifest.json"), b"[]")])
-    with pytest.raises(InputFileError, match="is no file of `coldstart images save`"):
+    with pytest.raises(InputFileError, match="is not a file of `coldstart images save`"):
         read_manifest(tmp_path / "other.tar")
 
 
 @pytest.mark.parametrize("content", [b"", b"\x1f\x8b not a tar", b"x" * 5000])
 def test_another_file_is_no_bundle(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "other").write_bytes(content)
-    with pytest.raises(InputFileError, match="is no file of `coldstart images save`"):
+    with pytest.raises(InputFileError, match="is not a file of `coldstart images save`"):
         read_manifest(tmp_path / "other")
 
 

@@ -160,7 +160,7 @@ def test_a_full_disk_is_told_with_what_is_kept_and_how_to_go_on(tmp_path: Path) 
             writer.append(sample(1))
     assert str(caught.value) == (
         f"{writer.path / 'samples.jsonl'}: cannot be written: File too large. Its first 1 samples are kept; "
-        f"make room and go on with: coldstart run --resume {writer.path}"
+        f"make room and continue with: coldstart run --resume {writer.path}"
     )
 
 
