@@ -15,7 +15,6 @@ from coldstart.errors import (
 )
 
 if TYPE_CHECKING:
-    from coldstart.model.experiment import Experiment
     from coldstart.model.sample import Sample
     from coldstart.store.reader import StoredRun
     from coldstart.store.writer import RunWriter
@@ -61,8 +60,8 @@ def finish(
         raise click.exceptions.Exit(EXIT_INTERRUPTED)
     check_measured(samples, writer.path, f"{len(samples)} samples are kept in {writer.path}. {go_on}", say)
     _check_successes(run, writer.path)
-    if missing := _missing(run.manifest.experiment, samples):
-        say(f"the budget is spent with {missing} blocks not begun. {go_on}")
+    if missing := _missing(run):
+        say(f"the budget is spent with {missing}. {go_on}")
     say(f"stored in {writer.path}; report it with: coldstart report {writer.path}")
 
 
@@ -147,10 +146,21 @@ def _check_successes(run: StoredRun, path: Path) -> None:
     )
 
 
-def _missing(experiment: Experiment, samples: tuple[Sample, ...]) -> int:
-    """Blocks that were not begun."""
-    last = max((sample.trial.block for sample in samples), default=-1)
-    return experiment.warmup + experiment.runs - 1 - last
+def _missing(run: StoredRun) -> str | None:
+    """The blocks that were not begun, and the starts that were not made of the last one that was; ``None``: neither."""
+    from coldstart.measure.session import Prospects  # noqa: PLC0415  --help need not pay for it
+    from coldstart.model.repeats import MAX_ATTEMPTS  # noqa: PLC0415
+    from coldstart.plan.schedule import cells, schedule  # noqa: PLC0415
+    from coldstart.store.resume import remaining  # noqa: PLC0415
+
+    experiment, record = run.manifest.experiment, Prospects(earlier=run.samples)
+    last = run.samples[-1].trial.block
+    blocks = experiment.warmup + experiment.runs - 1 - last
+    planned = schedule(experiment, cells(experiment), run.manifest.seed)
+    left = [trial for block in remaining(run, planned, max_attempts=MAX_ATTEMPTS) for trial in block]
+    starts = sum(trial.block == last and not record.is_hopeless(trial) for trial in left)
+    found = [f"{blocks} blocks not begun"] if blocks else []
+    return " and ".join([*found, f"{starts} starts of block {last} not made"] if starts else found) or None
 
 
 def _why_nothing(samples: tuple[Sample, ...], path: Path) -> str:

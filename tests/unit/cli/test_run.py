@@ -380,7 +380,18 @@ def test_starts_that_a_spent_budget_left_out_did_not_fail(bench: Bench, spent: C
     done = bench.run("tiers", *FAKE, "--tier", "warm", "--runtime", "runc,crun", *networks, "-n", "2", "-w", "0")
     assert (len(bench.samples), bench.samples[0].outcome) == (1, Outcome.OK)
     assert (done.code, done.messages) == (0, [])
-    assert "the budget is spent with 1 blocks not begun" in done.err
+    assert "the budget is spent with 1 blocks not begun and 3 starts of block 0 not made. Go on with" in done.err
+    spent(0)
+    assert bench.run("--resume", str(bench.folder), "--trust").code == 0
+    spent(99)
+    done = bench.run("--resume", str(bench.folder), "--trust")
+    assert (done.code, len(bench.samples), "the budget" in done.err) == (0, 8, False)
+
+
+def test_a_budget_spent_within_the_last_block_is_told(bench: Bench, spent: Callable[[int], None]) -> None:
+    spent(1)
+    done = bench.run(*SMALL, "--runtime", "runc,crun", "-n", "1")
+    assert (done.code, "the budget is spent with 1 starts of block 0 not made. Go on with" in done.err) == (0, True)
 
 
 def test_starts_of_a_cell_that_failed_in_the_warm_up_are_due(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
