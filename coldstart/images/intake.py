@@ -48,6 +48,7 @@ _LOOK_TIMEOUT_S = 30
 _SAVE_TIMEOUT_S = 300  # docker save writes all layers to its own disk before it sends the first byte
 # How skopeo words a source that is not what its manifest says, against a registry that does not take it.
 _DAMAGED = ("did not match", "happened during read", "unexpected eof", "invalid checksum", "invalid header")
+_OF_THE_NETWORK = re.compile(r'\b(get|head|patch|post|put) [\\"]*https?://\S+ (unexpected eof|eof|write |read |dial )')
 
 
 class Origin(StrEnum):
@@ -275,7 +276,8 @@ def _into_registry(host: ImageHost, folder: Path, reference: str, origin: Origin
     except DamagedLayerError as error:
         raise InputFileError(f"--image {reference}", f"is damaged: {error}") from error
     except processes.ToolFailedError as error:
-        if not any(word in error.output.lower() for word in _DAMAGED):
+        said = error.output.lower()
+        if _OF_THE_NETWORK.search(said) or not any(word in said for word in _DAMAGED):
             raise
         raise InputFileError(f"--image {reference}", f"is damaged: {processes.reason(error.output)}") from error
     if image is None:

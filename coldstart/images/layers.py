@@ -33,7 +33,7 @@ class LayerCounts(NamedTuple):
     files: int | None = None
 
 
-def count(blob: io.BufferedIOBase) -> LayerCounts:
+def count(blob: io.RawIOBase | io.BufferedIOBase) -> LayerCounts:
     """Count a layer's blob, gzipped or plain; of a compression that Python does not read (zstd) only that is known.
 
     A hard link has no size of its own, a device or folder none either.

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import gzip
 import http.client
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -20,6 +21,9 @@ from coldstart.errors import ImageBuildError, RegistryUnreachableError
 from coldstart.images import oci, tars
 from coldstart.images.layers import LayerCounts, count
 from coldstart.model.image import Healthcheck, Image, Layer, Provenance
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer as Buffer
 
 _TIMEOUT_S = 30  # of one read: what it has, it begins to send at once
 
@@ -139,7 +143,7 @@ class Registry:
             RegistryUnreachableError: no answer, or no such blob.
         """
         with self._get(f"/v2/{repository}/blobs/{digest}") as answer:
-            return self._checked(answer).read()
+            return self._read(answer)
 
     def _chosen(
         self, repository: str, index: tuple[oci.Descriptor, ...], platform: str, where: str, *, is_asked: bool
@@ -183,7 +187,7 @@ class Registry:
     def _count(self, repository: str, digest: str) -> LayerCounts:
         with self._get(f"/v2/{repository}/blobs/{digest}") as answer:
             try:
-                return count(self._checked(answer))
+                return count(_Whole(self._checked(answer)))
             except (*tars.DAMAGED, gzip.BadGzipFile) as error:
                 raise DamagedLayerError(f"{self.address}/{repository}: layer {digest} is damaged ({error}).") from error
             except (OSError, http.client.HTTPException) as error:
@@ -204,13 +208,13 @@ class Registry:
         finally:
             connection.close()
 
-    def _read(self, answer: http.client.HTTPResponse, limit: int) -> bytes:
-        """A small answer's whole content."""
+    def _read(self, answer: http.client.HTTPResponse, limit: int | None = None) -> bytes:
+        """An answer's whole content, of at most ``limit`` bytes if that is given."""
         try:
-            content = self._checked(answer).read(limit + 1)
+            content = io.BufferedReader(_Whole(self._checked(answer))).read(-1 if limit is None else limit + 1)
         except (OSError, http.client.HTTPException) as error:
             raise RegistryUnreachableError(f"registry {self.address} broke off its answer ({error}).") from error
-        if len(content) > limit:
+        if limit is not None and len(content) > limit:
             raise RegistryUnreachableError(f"registry {self.address} answers with more than {limit} bytes.")
         return content
 
@@ -218,6 +222,22 @@ class Registry:
         if answer.status != 200:
             raise RegistryUnreachableError(f"registry {self.address} answers {answer.status} {answer.reason}.")
         return answer
+
+
+class _Whole(io.RawIOBase):
+    """An answer's content: one that ends before its stated length is broken off, which http.client passes over."""
+
+    def __init__(self, answer: http.client.HTTPResponse) -> None:
+        self._answer = answer
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        got = self._answer.readinto(buffer)
+        if not got and self._answer.length:
+            raise http.client.IncompleteRead(b"", self._answer.length)
+        return got
 
 
 class _Connection(http.client.HTTPConnection):

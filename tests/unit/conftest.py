@@ -31,7 +31,7 @@ def registry_server() -> Iterator[FakeRegistry]:
             self.send_response(200 if body is not None else 404)
             self.send_header("Content-Length", str(len(body or b"")))
             self.end_headers()
-            self.wfile.write(body or b"")
+            self.wfile.write((body or b"")[: fake.sends_of(self.path)])
 
         def log_message(self, *_: object) -> None:
             """Silence."""

@@ -14,6 +14,7 @@ class FakeRegistry:
         self.blobs: dict[str, bytes] = {}
         self.manifests: dict[tuple[str, str], bytes] = {}
         self.requests: list[str] = []
+        self.cut: str | None = None  # the digest of a blob of which half is sent
 
     def put_blob(self, content: bytes) -> str:
         """Store a blob; returns its digest."""
@@ -36,6 +37,11 @@ class FakeRegistry:
         described = [{"digest": self.put_blob(layer), "size": len(layer)} for layer in layers]
         content = {"config": {"digest": self.put_blob(encoded), "size": len(encoded)}, "layers": described}
         return self.put_manifest(repository, reference, content)
+
+    def sends_of(self, path: str) -> int | None:
+        """How many bytes of its answer are sent before the connection ends; ``None`` for all."""
+        digest = path.rpartition("/blobs/")[2]
+        return len(self.blobs[digest]) // 2 if digest == self.cut else None
 
     def answer(self, path: str) -> bytes | None:
         """The body for a request, ``None`` for 404."""

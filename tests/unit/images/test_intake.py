@@ -347,6 +347,9 @@ def test_an_import_is_kept_under_its_own_digest(
     ("said", "kind"),
     [
         ("writing blob: happened during read: Digest did not match, expected sha256:1", InputFileError),
+        ('writing blob: Patch "http://10.0.0.1:5000/v2/a/blobs/uploads/1": unexpected EOF', processes.ToolFailedError),
+        ('msg="writing blob: Put \\"http://10.0.0.1:5000/v2/a\\": unexpected EOF"', processes.ToolFailedError),
+        ("writing blob: initializing source: unexpected EOF", InputFileError),
         ("writing blob: uploading layer chunked: received unexpected HTTP status: 500", processes.ToolFailedError),
     ],
 )

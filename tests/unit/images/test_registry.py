@@ -74,6 +74,27 @@ def test_a_damaged_layer_is_named(registry_server: FakeRegistry) -> None:
         _read(registry_server)
 
 
+@pytest.mark.parametrize("which", ["layer", "config"])
+def test_a_registry_that_ends_in_the_middle_of_a_blob_is_not_a_damaged_image(
+    registry_server: FakeRegistry, which: str
+) -> None:
+    layer = _layer(5000)
+    digest = registry_server.put_image("c/w", "v", [layer])
+    config = json.loads(registry_server.manifests["c/w", digest])["config"]["digest"]
+    registry_server.cut = registry_server.put_blob(layer) if which == "layer" else config
+    with pytest.raises(RegistryUnreachableError, match="broke off its answer"):
+        _read(registry_server)
+
+
+def test_a_blob_is_whole_or_an_error(registry_server: FakeRegistry) -> None:
+    digest = registry_server.put_blob(b"0123456789")
+    registry = Registry(registry_server.address, None)
+    assert registry.blob("c/w", digest) == b"0123456789"
+    registry_server.cut = digest
+    with pytest.raises(RegistryUnreachableError, match="broke off its answer"):
+        registry.blob("c/w", digest)
+
+
 def test_an_image_for_another_platform_says_so(registry_server: FakeRegistry) -> None:
     registry_server.put_image("c/w", "v", [_layer(1)], architecture="arm", variant="v7")
     image = _read(registry_server)
