@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from coldstart import __version__
+from coldstart.text import clean
 
 _HIDDEN = "***"
 _SHORTEST = 4  # characters of a value that is hidden wherever it stands: "1" stands everywhere
@@ -26,7 +27,7 @@ def unexpected(error: BaseException) -> str:
     """What to tell the user of an error that nobody expected; its details are written to a new file."""
     words = _Words.of(sys.argv[1:], os.environ)
     what = _without(f"{type(error).__name__}: {error}".split("\n", 1)[0], words.secrets)
-    what = "".join(c if c.isprintable() else " " for c in what)[:_LONGEST].rstrip(" :.")
+    what = clean(what)[:_LONGEST].rstrip(" :.")
     path = write_details(details(error, sys.argv[1:], os.environ), folders(os.environ, os.geteuid()))
     if path is None:
         return f"unexpected error ({what}{_place(error)}); no folder would take the details. Please report this line."

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from coldstart.testbed.block import HERE, SystemRoots
+from coldstart.text import clean
 from coldstart.units import NS_PER_MS, NS_PER_S
 
 WINDOW_NS = 200 * NS_PER_MS
@@ -136,12 +137,12 @@ def busiest_processes(window_ns: int = WINDOW_NS) -> tuple[str, ...]:
 
 
 def _cpu_seconds() -> dict[int, tuple[str, float]]:
-    """Name and CPU time so far of every process; names are anybody's choice, so only what can be printed is kept."""
+    """Name and CPU time so far of every process; names are anybody's choice, so they are cleaned."""
     import psutil  # noqa: PLC0415  7 ms that only a busy machine needs to pay
 
     found = {}
     for process in psutil.process_iter(["name", "cpu_times"]):
         times, name = process.info["cpu_times"], process.info["name"] or "?"
         if times is not None:
-            found[process.pid] = "".join(c if c.isprintable() else "?" for c in name), times.user + times.system
+            found[process.pid] = clean(name), times.user + times.system
     return found

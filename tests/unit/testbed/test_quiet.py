@@ -116,6 +116,16 @@ def test_the_busiest_processes_are_named_with_their_share() -> None:
             burning.kill()
 
 
+def test_a_process_cannot_write_to_the_terminal_by_its_name() -> None:
+    script = "open('/proc/self/comm', 'w').write('bu\\x1brn')\nwhile True: pass"
+    with subprocess.Popen([sys.executable, "-c", script]) as burning:
+        try:
+            seen = (name for _ in range(10) for name in busiest_processes(NS_PER_S // 4))
+            assert any(re.fullmatch("bu\N{REPLACEMENT CHARACTER}rn [0-9]+%", name) for name in seen)
+        finally:
+            burning.kill()
+
+
 def test_no_window_is_begun_that_would_end_after_the_timeout() -> None:
     assert wait(*[(30, 40)] * 2, timeout_ns=3 * WINDOW_NS - 1).waited_ns == 2 * WINDOW_NS
 
