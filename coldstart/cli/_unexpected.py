@@ -19,6 +19,7 @@ from coldstart.text import clean
 
 _HIDDEN = "***"
 _SHORTEST = 4  # characters of a value that is hidden wherever it stands: "1" stands everywhere
+_SHORT_ENV = re.compile(r"-[dhitP]*e")  # flags may come before it
 _IN_URL = re.compile(r"(?<=://)[^/\s@]+(?=@)")
 _LONGEST = 300  # characters of an error's own message in the line; the file has all of it
 
@@ -109,6 +110,8 @@ def _written(text: str, folder: Path) -> Path:
     import secrets  # noqa: PLC0415  as in details
     import time  # noqa: PLC0415
 
+    if _existing(folder).lstat().st_uid != os.geteuid():  # before anything is made: it would be ours in their folder
+        raise PermissionError
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -127,6 +130,11 @@ def _written(text: str, folder: Path) -> Path:
     finally:
         os.close(descriptor)
     return folder / name
+
+
+def _existing(folder: Path) -> Path:
+    """The nearest folder above it that is there."""
+    return next(above for above in folder.parents if os.path.lexists(above))
 
 
 def _place(error: BaseException) -> str:
@@ -152,16 +160,17 @@ class _Words(NamedTuple):
             option, _, attached = word.partition("=")
             if word == "--":  # the container's command may carry anything
                 shown += [word, f"({len(list(words))} more)"]
-            elif word in {"-e", "--env"}:
+            elif word == "--env":
                 entry = next(words, "")
                 values.add(_value(entry, environ))
                 shown += [word, _hidden(entry)]
             elif option == "--env":
                 values.add(_value(attached, environ))
                 shown.append(f"{option}={_hidden(attached)}")
-            elif word.startswith("-e"):
-                values.add(_value(word[2:], environ))
-                shown.append(_hidden(word))
+            elif found := _SHORT_ENV.match(word):
+                entry = word[found.end() :].removeprefix("=") or next(words, "")
+                values.add(_value(entry, environ))
+                shown += [found[0], _hidden(entry)]
             else:
                 shown.append(word)
                 if option == "--env-file" and not attached:

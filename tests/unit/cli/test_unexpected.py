@@ -36,6 +36,11 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a 
         ("--env", "TOKEN=hunter22"),
         ("--env=TOKEN=hunter22",),
         ("-e", "TOKEN"),
+        ("-de", "TOKEN=hunter22"),
+        ("-deTOKEN=hunter22",),
+        ("-dite", "TOKEN"),
+        ("-iteTOKEN",),
+        ("-ume", "-e", "TOKEN=hunter22"),
         ("--", "app", "--token=hunter22"),
         ("--image", "http://me:hunter22@registry/app"),
     ],
@@ -105,6 +110,19 @@ def test_a_folder_below_a_link_is_passed_over(tmp_path: Path) -> None:
     path = write_details("text", in_these(tmp_path / "link" / "coldstart", tmp_path / "good"))
     assert path is not None
     assert path.parent == tmp_path / "good"
+
+
+@needs_root
+@pytest.mark.parametrize("below", ["coldstart", "state/coldstart"])
+def test_nothing_is_made_in_somebody_elses_folder(tmp_path: Path, below: str) -> None:
+    """As where sudo -E leaves the caller's XDG_STATE_HOME: they could not use a folder of root's."""
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    os.chown(theirs, 65534, 65534)
+    path = write_details("text", in_these(theirs / below, tmp_path / "good"))
+    assert path is not None
+    assert path.parent == tmp_path / "good"
+    assert list(theirs.iterdir()) == []
 
 
 @needs_root
