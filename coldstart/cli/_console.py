@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -47,6 +49,7 @@ def outlive_readers() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if not isinstance(stream, _Outliving):
+            _make_unicode(stream)
             setattr(sys, name, cast("TextIO", _Outliving(stream, _Loss(may_fail=name == "stderr"))))
 
 
@@ -58,6 +61,16 @@ def undelivered() -> OSError | None:
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     return sys.stdout.loss.error if isinstance(sys.stdout, _Outliving) else None
+
+
+def _make_unicode(stream: object) -> None:
+    """Let the stream take every character.
+
+    click writes past a stream whose encoding is ASCII, to its bytes in UTF-8, where nothing filters the text any more.
+    """
+    if isinstance(stream, io.TextIOWrapper):
+        is_ascii = codecs.lookup(stream.encoding).name == "ascii"
+        stream.reconfigure(encoding="utf-8" if is_ascii else None, errors="backslashreplace")
 
 
 def _open_missing() -> None:

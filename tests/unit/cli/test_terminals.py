@@ -42,14 +42,14 @@ def run_dir(tmp_path: Path) -> Path:
     return folder
 
 
-def on_a_terminal(*arguments: str) -> str:
+def on_a_terminal(*arguments: str, encoding: str = "utf-8", **environ: str) -> str:
     """What the command writes to a terminal, as it arrives there but for the line ends."""
     outer, inner = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "coldstart", *arguments],
         stdout=inner,
         stderr=inner,
-        env={**os.environ, "TERM": "dumb", "NO_COLOR": "1"},
+        env={**os.environ, "TERM": "dumb", "NO_COLOR": "1", **environ},
     )
     os.close(inner)
     received = b""
@@ -61,7 +61,7 @@ def on_a_terminal(*arguments: str) -> str:
     finally:
         os.close(outer)
         process.wait()
-    return received.decode().replace("\r\n", "\n")
+    return received.decode(encoding).replace("\r\n", "\n")
 
 
 @pytest.mark.parametrize(
@@ -84,6 +84,19 @@ def test_no_command_sends_a_strangers_escapes_to_a_terminal(
     places = {"RUN": str(run_dir), "OUT": str(tmp_path / "out")}
     shown = on_a_terminal(*(places.get(word, word) for word in arguments))
     assert shown
+    assert not [character for character in UNSAFE if character in shown]
+
+
+@pytest.mark.parametrize(("given", "written"), [("ascii", "utf-8"), ("ascii:strict", "utf-8"), ("latin-1", "latin-1")])
+@pytest.mark.parametrize("arguments", [("gate", "RUN", "RUN"), ("run", "--resume", "RUN"), ("report", "\N{EM DASH}")])
+def test_no_encoding_of_the_terminal_lets_them_through(
+    run_dir: Path, arguments: tuple[str, ...], given: str, written: str
+) -> None:
+    """Past a stream that takes ASCII alone click writes to its bytes."""
+    words = (str(run_dir) if word == "RUN" else word for word in arguments)
+    shown = on_a_terminal(*words, encoding=written, PYTHONIOENCODING=given)
+    assert shown
+    assert "unexpected error" not in shown
     assert not [character for character in UNSAFE if character in shown]
 
 
