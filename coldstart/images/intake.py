@@ -17,12 +17,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 
 import docker
 import docker.errors
+import requests
 
 from coldstart.engines.netns import inside
 from coldstart.engines.own_docker import own_docker
@@ -204,16 +206,14 @@ def _from_engine(client: docker.APIClient, reference: str, progress: Progress) -
         raise UsageError(
             f"--image {reference!r}: this engine takes images by name only; load an archive into it first."
         )
-    is_new = False
     try:
         found = client.inspect_image(reference)  # type: ignore[no-untyped-call]
     except docker.errors.ImageNotFound:
         progress(f"pulling {reference}, to see what it consists of")
-        _pull(client, reference, parsed)
-        found, is_new = client.inspect_image(reference), True  # type: ignore[no-untyped-call]
+        with _removed_again(client, reference):
+            _pull(client, reference, parsed)
+            found = client.inspect_image(reference)  # type: ignore[no-untyped-call]
     pinned = _pinned(found.get("RepoDigests") or (), parsed)
-    if is_new:
-        client.remove_image(reference)
     workload, variant = names_of(reference)
     return Image(
         workload=workload,
@@ -229,6 +229,18 @@ def _from_engine(client: docker.APIClient, reference: str, progress: Progress) -
         provenance=(Provenance(what=reference, source=pinned or "this engine"),),
         healthcheck=healthcheck_of(found.get("Config") or {}),
     )
+
+
+@contextmanager
+def _removed_again(client: docker.APIClient, reference: str) -> Iterator[None]:
+    """Whatever happens, a Ctrl-C too, the image does not stay."""
+    try:
+        yield
+    except BaseException:
+        with suppress(docker.errors.DockerException, requests.RequestException):  # it did not come so far
+            client.remove_image(reference)
+        raise
+    client.remove_image(reference)
 
 
 def _pinned(digests: Sequence[str], parsed: Reference) -> str | None:

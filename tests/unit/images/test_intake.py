@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import docker
+import docker.errors
 import pytest
 
 from coldstart.engines import own_docker
-from coldstart.errors import InputFileError, RegistryUnreachableError, UsageError
+from coldstart.errors import ColdstartError, InputFileError, RegistryUnreachableError, UsageError
 from coldstart.images import imports, intake, processes
 from coldstart.images.archive import write_archive
 from coldstart.images.host import ImageHost
@@ -193,6 +196,33 @@ def test_an_image_pulled_to_be_looked_at_is_removed_again(daemon: FakeDaemon, tm
     assert list(daemon.images) == ["theirs:1"]
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), docker.errors.APIError("no")])
+@pytest.mark.parametrize("step", ["pull", "look"])
+def test_an_image_pulled_to_be_looked_at_is_removed_whatever_happens(
+    daemon: FakeDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, step: str
+) -> None:
+    look = docker.APIClient.inspect_image
+    pull = docker.APIClient.pull
+
+    def look_and_fail(client: docker.APIClient, reference: str) -> object:
+        found = look(client, reference)  # type: ignore[no-untyped-call]
+        if step == "look":
+            raise error
+        return found
+
+    def pull_and_fail(client: docker.APIClient, *words: Any, **options: Any) -> Iterator[object]:
+        yield from pull(client, *words, **options)
+        if step == "pull":
+            raise error
+
+    monkeypatch.setattr(docker.APIClient, "inspect_image", look_and_fail)
+    monkeypatch.setattr(docker.APIClient, "pull", pull_and_fail)
+    daemon.offered["app:1"] = inspected("app:1", digest=DIGEST)
+    with pytest.raises((KeyboardInterrupt, ColdstartError)):
+        taken_in(daemon, tmp_path)
+    assert daemon.images == {}
+
+
 @pytest.mark.parametrize(
     ("reference", "query"),
     [
@@ -207,7 +237,7 @@ def test_to_be_looked_at_one_image_is_pulled_never_all_tags_of_a_name(
 ) -> None:
     with pytest.raises(UsageError):
         taken_in(daemon, tmp_path, reference)
-    assert daemon.changes == [f"POST /images/create?{query}"]
+    assert [change for change in daemon.changes if not change.startswith("DELETE")] == [f"POST /images/create?{query}"]
 
 
 def test_a_users_own_engine_takes_no_platform_but_its_own(daemon: FakeDaemon, tmp_path: Path) -> None:
