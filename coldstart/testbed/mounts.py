@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import time
 from pathlib import Path
 
 import msgspec
 
 from coldstart.errors import TestbedError
+from coldstart.testbed import shell
 from coldstart.units import NS_PER_S
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
@@ -52,17 +52,19 @@ def unmount_below(folder: Path) -> int:
     """Unmount everything at or below ``folder``; how many there were.
 
     Raises:
-        TestbedError: something is in use and stays so.
+        TestbedError: something is in use and stays so, or is not given up at all.
     """
     count, deadline_ns = 0, time.monotonic_ns() + _UNMOUNT_TIMEOUT_NS
     while mounted := below(folder):
-        done = subprocess.run(["umount", str(mounted[0].point)], capture_output=True, text=True, check=False)
-        if done.returncode == 0:
-            count += 1
-        elif time.monotonic_ns() > deadline_ns:
-            raise TestbedError(f"{done.stderr.strip()} Find who uses it: fuser -vm {mounted[0].point}")
-        else:
+        try:
+            shell.run("umount", mounted[0].point)
+        except TestbedError as error:
+            if time.monotonic_ns() > deadline_ns:
+                why = str(error).rstrip(".")
+                raise TestbedError(f"{why}. Find who uses it: fuser -vm {mounted[0].point}") from error
             time.sleep(_RETRY_S)  # the kernel gives up a killed engine's files a moment after its processes
+        else:
+            count += 1
     return count
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from coldstart.errors import TestbedError
@@ -12,6 +13,7 @@ from coldstart.testbed.executables import search_path
 
 TAG = "COLDSTART_TESTBED"  # in the environment of everything we start: how a killed run's processes are found
 _TIMEOUT_S = 120
+_KILLED_S = 2  # for a killed process to go, unless it hangs in the kernel, as umount may
 
 
 def run(*argv: str | Path, tag: str = "") -> str:
@@ -23,7 +25,7 @@ def run(*argv: str | Path, tag: str = "") -> str:
     words = [str(word) for word in argv]
     environment = {**os.environ, "PATH": search_path(), "LC_ALL": "C", TAG: tag}
     try:
-        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S, env=environment)
+        done = _ended(words, environment)
     except FileNotFoundError as error:
         raise TestbedError(f"{words[0]} is not installed. Run scripts/setup.") from error
     except PermissionError as error:
@@ -33,6 +35,22 @@ def run(*argv: str | Path, tag: str = "") -> str:
     if done.returncode != 0:
         raise TestbedError(f"{' '.join(words)}: {done.stderr.strip() or f'exit code {done.returncode}'}")
     return done.stdout
+
+
+def _ended(words: list[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """As `subprocess.run`, which waits without a limit for what it has killed: the kernel may never let go of that."""
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process.stdout, process.stderr:
+        try:
+            output, errors = process.communicate(timeout=_TIMEOUT_S)
+        except BaseException:
+            process.kill()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_KILLED_S)
+            raise
+    return subprocess.CompletedProcess(words, process.returncode, output, errors)
 
 
 def spawn(
@@ -59,9 +77,10 @@ def spawn(
                 env=environment,
                 check=True,
                 pass_fds=pass_fds,
+                timeout=_TIMEOUT_S,
                 cwd="/",  # the caller's folder may be on a stick that is to be unmounted
             )
-        except (OSError, subprocess.CalledProcessError) as error:
+        except (OSError, subprocess.SubprocessError) as error:
             raise TestbedError(f"{words[2]} could not be started: {error}") from error
 
 

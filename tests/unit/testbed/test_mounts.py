@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from coldstart.errors import TestbedError
-from coldstart.testbed import mounts
+from coldstart.testbed import mounts, shell
 from coldstart.testbed.mounts import Mount, parse
 from tests.unit.testbed.machine import Machine
 from tests.unit.testbed.records import add_program
@@ -86,7 +87,7 @@ def mounted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_everything_mounted_is_unmounted_in_order(
     tmp_path: Path, programs: Path, mounted: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(time, "sleep", pytest.fail)
+    monkeypatch.setattr(mounts, "time", SimpleNamespace(monotonic_ns=time.monotonic_ns, sleep=pytest.fail))
     add_program(programs, "umount", f'#!/bin/sh\necho "$@" >> {tmp_path}/said\n')
     assert mounted == ["/fake/b", "/fake/a"]
     count = mounts.unmount_below(Path("/fake"))
@@ -97,7 +98,7 @@ def test_a_mount_in_use_is_waited_for_and_counted_when_it_is_gone(
     programs: Path, mounted: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
-    monkeypatch.setattr(time, "sleep", waits.append)
+    monkeypatch.setattr(mounts, "time", SimpleNamespace(monotonic_ns=time.monotonic_ns, sleep=waits.append))
     add_program(programs, "umount", '#!/bin/sh\n[ "$1" = /fake/a ]\n')
     assert mounted
     count = mounts.unmount_below(Path("/fake"))
@@ -111,4 +112,14 @@ def test_a_mount_that_stays_in_use_is_an_error_that_says_who_to_look_for(
     add_program(programs, "umount", "#!/bin/sh\necho 'umount: /fake/b: target is busy.' >&2\nexit 32\n")
     assert mounted
     with pytest.raises(TestbedError, match=r"target is busy\. Find who uses it: fuser -vm /fake/b"):
+        mounts.unmount_below(Path("/fake"))
+
+
+@pytest.mark.usefixtures("mounted")
+def test_an_unmounting_that_does_not_end_is_an_error(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of a disk that does not answer."""
+    monkeypatch.setattr(mounts, "_UNMOUNT_TIMEOUT_NS", -1)
+    monkeypatch.setattr(shell, "_TIMEOUT_S", 0.2)
+    add_program(programs, "umount", "#!/bin/sh\nexec sleep 20\n")
+    with pytest.raises(TestbedError, match=r"^umount /fake/b did not end within 0\.2 s\. Find who uses it: fuser -vm"):
         mounts.unmount_below(Path("/fake"))

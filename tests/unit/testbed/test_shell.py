@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from coldstart.errors import TestbedError
 from coldstart.testbed import shell
 from coldstart.testbed.shell import TAG, run, spawn, tail
+from coldstart.units import NS_PER_S
 from tests.unit.testbed.records import add_program
 
 
@@ -64,6 +68,36 @@ def test_a_tool_that_does_not_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(shell, "_TIMEOUT_S", 0.005)
     with pytest.raises(TestbedError, match=r"^sleep 600 did not end within"):
         run("sleep", "600")
+
+
+def test_a_tool_that_cannot_even_be_killed_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel does not end a process that waits for a disk."""
+    started: list[subprocess.Popen[str]] = []
+
+    class Unkillable(subprocess.Popen[str]):
+        def kill(self) -> None:
+            started.append(self)
+
+    monkeypatch.setattr(subprocess, "Popen", Unkillable)
+    monkeypatch.setattr(shell, "_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(shell, "_KILLED_S", 0.05)
+    begin_ns = time.monotonic_ns()
+    try:
+        with pytest.raises(TestbedError, match=r"^sleep 20 did not end within"):
+            run("sleep", "20")
+        assert time.monotonic_ns() - begin_ns < 10 * NS_PER_S
+    finally:
+        for process in started:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+
+
+def test_a_daemon_that_cannot_be_started_in_time_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_program(tmp_path, "setsid", "#!/bin/sh\nexec sleep 20\n")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(shell, "_TIMEOUT_S", 0.2)
+    with pytest.raises(TestbedError, match=r"^x could not be started: .* timed out"):
+        spawn(["x"], tag="me:tool", path=os.environ["PATH"], home=tmp_path, log=tmp_path / "log")
 
 
 def daemon_says(tmp_path: Path, script: str, argv: tuple[str | Path, ...] = ()) -> str:
