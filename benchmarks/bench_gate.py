@@ -39,7 +39,7 @@ from coldstart.model.options import ContainerOptions
 from coldstart.model.probe import ProbeSpec
 from coldstart.model.rule import Rule
 from coldstart.model.run import SCHEMA_VERSION
-from coldstart.model.sample import Outcome, Sample
+from coldstart.model.sample import Sample
 from coldstart.model.timeline import phases_of
 from coldstart.plan.experiment import load_experiment
 from coldstart.plan.schedule import new_seed
@@ -343,7 +343,7 @@ def _counts(run: StoredRun) -> dict[str, Any]:
     return {
         "attempts": contamination.attempts,
         "requeued": contamination.requeued,
-        "failed": sum(s.outcome is not Outcome.OK and not s.outcome.is_requeued for s in run.samples),
+        "failed": sum(sample.outcome.is_failure for sample in run.samples),
         "contaminated": contamination.reasons,
         "sentinels": contamination.sentinels,
     }

@@ -175,16 +175,20 @@ class ColdStart:
         from coldstart.cli._finish import check_end  # noqa: PLC0415  as in measure
         from coldstart.errors import InvalidEnvironmentError  # noqa: PLC0415
         from coldstart.model.repeats import repeats_of  # noqa: PLC0415
-        from coldstart.model.sample import Outcome  # noqa: PLC0415
         from coldstart.model.timeline import phases_of, shared_profile  # noqa: PLC0415
 
         check_end(run.samples, f"The starts so far are kept in {run.path}.")
         counted = [sample for sample in run.samples if not sample.trial.warmup]
         repeats = repeats_of(run.samples)
-        failed = [s for s in counted if s.outcome is not Outcome.OK and not s.outcome.is_requeued]
+        failed = [sample for sample in counted if sample.outcome.is_failure]
         if failed:
             raise AssertionError(
                 f"{len(failed)} of {len(counted)} starts failed, {failed[-1].outcome}: {failed[-1].reason} ({run.path})"
+            )
+        if unseen := [sample for sample in counted if sample.outcome.is_unseen]:
+            raise InvalidEnvironmentError(
+                f"{len(unseen)} of {len(counted)} starts were not observed, or coldstart itself failed in them, "
+                f"{unseen[-1].outcome}: {unseen[-1].reason} ({run.path})"
             )
         for why in repeats.never_cold.values():
             raise InvalidEnvironmentError(

@@ -27,7 +27,7 @@ def budget_code(frame: pd.DataFrame, cells: Sequence[CellSummary], overviews: Se
     judgements = [one for overview in overviews if overview.target.verdict for one in overview.judgements]
     budgeted = {cell for judgement in judgements for cell in (judgement.cell, judgement.against) if cell is not None}
     lost = _count(cells, lambda outcome: outcome.is_lost)
-    unseen = _count(cells, lambda outcome: outcome in {Outcome.UNOBSERVED, Outcome.HARNESS_FAILED})
+    unseen = _count(cells, lambda outcome: outcome.is_unseen)
     failed = [summary for summary in cells if _failed(summary) and summary.cell in budgeted]
     missed = [judgement for judgement in judgements if judgement.verdict is Verdict.MISSED]
     unmeasured = [judgement for judgement in judgements if judgement.verdict is Verdict.NOT_MEASURED]

@@ -16,6 +16,7 @@ import numpy as np
 from scipy import stats
 
 from coldstart.analyse.compare import critical_rank, walsh_averages
+from coldstart.analyse.floor import RESOLUTIONS_THAT_COUNT, floor_ns
 from coldstart.analyse.gate import Call, Series, Values, judge, tolerated
 from coldstart.model.host import HostFacts
 from coldstart.model.rule import Rule
@@ -28,8 +29,9 @@ _GIB = 1024**3
 class Bank(msgspec.Struct, frozen=True, kw_only=True):
     """A cell's pairs of a start against itself, in the order they were measured, ns.
 
-    ``floor_ns`` is as in a gate; ``attempts`` starts were made for them, of which ``requeued`` were not cold, not
-    quiet or throttled, and ``failed``.
+    ``floor_ns`` is that of all pairs together; a gate's is by its own first starts, so ``resolutions_ns`` has what the
+    probe could not see before each baseline's start, ``None`` where nobody polled. Banks of before 0.2 have none.
+    ``attempts`` starts were made for them, of which some were requeued (`Outcome.is_requeued`) and some ``failed``.
     """
 
     cell: str
@@ -39,6 +41,12 @@ class Bank(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     requeued: int
     failed: int
+    resolutions_ns: tuple[float | None, ...] = ()
+
+    @property
+    def known_resolutions_ns(self) -> tuple[float | None, ...]:
+        """One for each pair; those of an old bank are alike, and make up its floor."""
+        return self.resolutions_ns or (self.floor_ns / RESOLUTIONS_THAT_COUNT,) * len(self.baseline_ns)
 
     def series(self, slowdown: float = 0.0) -> Series:
         """The pairs as a gate sees them, the candidate slower by ``slowdown``."""
@@ -147,15 +155,17 @@ def host_class(host: HostFacts) -> str:
     return f"{readable}-{digest}"
 
 
-def replay(series: Series, rule: Rule) -> tuple[tuple[Call, int], ...]:
+def replay(series: Series, rule: Rule, resolutions_ns: Sequence[float | None] = ()) -> tuple[tuple[Call, int], ...]:
     """One gate after the other over the pairs: each one's call, and how many pairs it took.
+
+    Each gate's floor is by the ``resolutions_ns`` of its own pairs up to the first look; without them, the series'.
 
     A gate is begun only where pairs for its last look are left, or the last ones would be those that end early.
     """
     found: list[tuple[Call, int]] = []
     start, most = 0, rule.looks[-1]
     while start + most <= series.n:
-        window = _window(series, start, most)
+        window = _window(series, start, most, resolutions_ns[start : start + rule.looks[0]])
         (decision,) = judge([window], rule)
         taken = decision.n if decision.call is not Call.INCONCLUSIVE else most
         found.append((decision.call, taken))
@@ -184,16 +194,17 @@ def combined(parts: Sequence[Rates]) -> Rates:
     )
 
 
-def smallest_found(series: Series, rule: Rule, n: int) -> PowerPoint:
+def smallest_found(series: Series, rule: Rule, n: int, resolutions_ns: Sequence[float | None] = ()) -> PowerPoint:
     """The smallest slowdown of the candidate that a look at ``n`` pairs calls a regression in 95 % of the windows.
 
     A look calls one where the lower bound of the ratio is above what is tolerated; so each window has a smallest
     slowdown of its own, by which its bound falls short. Looks before ``n`` are left out, which only helps the rule.
+    ``resolutions_ns`` as for `replay`.
     """
     rank = critical_rank(n, 1 - 2 * rule.alpha_at_look)
     found: list[float] = []
     for start in range(0, series.n - n + 1, n):
-        window = _window(series, start, n)
+        window = _window(series, start, n, resolutions_ns[start : start + rule.looks[0]])
         logs: Values = np.log(window.candidate_ns) - np.log(window.baseline_ns)
         if rank:
             short = np.log1p(tolerated(window, rule)) - walsh_averages(logs)[rank - 1]
@@ -211,6 +222,7 @@ def _joined(first: Bank, second: Bank) -> Bank:
         attempts=first.attempts + second.attempts,
         requeued=first.requeued + second.requeued,
         failed=first.failed + second.failed,
+        resolutions_ns=(*first.known_resolutions_ns, *second.known_resolutions_ns),
     )
 
 
@@ -231,7 +243,7 @@ def _rates(gates: int, regressions: int, inconclusive: int, median_pairs: float 
 
 
 def _calibrated(bank: Bank, rule: Rule) -> CellCalibration:
-    series = bank.series()
+    series, resolutions_ns = bank.series(), bank.known_resolutions_ns
     logs: Values = np.log(series.candidate_ns) - np.log(series.baseline_ns)
     exact: Rule = msgspec.structs.replace(rule, max_slowdown=0.0)
     return CellCalibration(
@@ -242,18 +254,19 @@ def _calibrated(bank: Bank, rule: Rule) -> CellCalibration:
         failed=bank.failed,
         spread=float(np.std(logs, ddof=1)) if series.n > 1 else 0.0,
         autocorrelation=_lag_one(logs),
-        as_shipped=rates(replay(series, rule)),
+        as_shipped=rates(replay(series, rule, resolutions_ns)),
         without_tolerance=rates(replay(msgspec.structs.replace(series, floor_ns=0.0), exact)),
-        at_limit=rates(replay(bank.series(rule.max_slowdown), rule)),
-        power=tuple(smallest_found(series, rule, n) for n in rule.looks),
+        at_limit=rates(replay(bank.series(rule.max_slowdown), rule, resolutions_ns)),
+        power=tuple(smallest_found(series, rule, n, resolutions_ns) for n in rule.looks),
     )
 
 
-def _window(series: Series, start: int, length: int) -> Series:
+def _window(series: Series, start: int, length: int, resolutions_ns: Sequence[float | None]) -> Series:
     window: Series = msgspec.structs.replace(
         series,
         baseline_ns=series.baseline_ns[start : start + length],
         candidate_ns=series.candidate_ns[start : start + length],
+        floor_ns=floor_ns(resolutions_ns) if resolutions_ns else series.floor_ns,
     )
     return window
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import numpy as np
 import pandas as pd
@@ -32,9 +34,9 @@ class PhaseSummary(msgspec.Struct, frozen=True, kw_only=True):
 class CellSummary(msgspec.Struct, frozen=True, kw_only=True):
     """One cell. Only ``ok`` trials are timed; all others are counted, and never averaged.
 
-    ``attempts`` counts every trial but those of warm-up blocks; ``requeued`` those that were repeated because they were
-    not cold, not quiet or throttled; ``resolution_ns`` is the coarsest readiness resolution among the timed trials. An
-    image that could not be proved cold in any trial ``is_never_cold``.
+    ``attempts`` counts every trial but those of warm-up blocks; ``requeued`` those that were repeated
+    (`Outcome.is_requeued`), also where an image could not be proved cold in any trial and the cell ``is_never_cold``.
+    ``resolution_ns`` is the coarsest readiness resolution among the timed trials.
     """
 
     cell: Cell
@@ -52,8 +54,13 @@ class CellSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def failed(self) -> int:
-        """Trials that ended neither ``ok`` nor requeued."""
-        return self.attempts - self.ok - self.requeued
+        """Trials in which what was started failed."""
+        return self._count(lambda outcome: outcome.is_failure)
+
+    @property
+    def unseen(self) -> int:
+        """Trials that nobody observed, or in which coldstart itself failed."""
+        return self._count(lambda outcome: outcome.is_unseen)
 
     @property
     def contaminated(self) -> bool:
@@ -68,9 +75,12 @@ class CellSummary(msgspec.Struct, frozen=True, kw_only=True):
         """The phase's share of end-to-end; ``None`` if it was never observed."""
         return self.phases[column].share if column in self.phases else None
 
+    def _count(self, is_one: Callable[[Outcome], bool]) -> int:
+        return sum(count for outcome, count in self.outcomes.items() if is_one(Outcome(outcome)))
+
 
 def summarise(frame: pd.DataFrame) -> tuple[CellSummary, ...]:
-    """One summary a cell of a tidy frame, in the order of `frames.by_cell`; warm-up rows are left out."""
+    """One summary per cell of a tidy frame, in the order of `frames.by_cell`; warm-up rows are left out."""
     return tuple(_summary(cell, rows) for cell, rows in frames.by_cell(frames.planned(frame)))
 
 

@@ -41,9 +41,9 @@ class PhaseEffect(msgspec.Struct, frozen=True, kw_only=True):
 def series_of(frame: pd.DataFrame, pairs: Sequence[CellPair], rule: Rule) -> tuple[Series, ...]:
     """What `coldstart.analyse.gate.judge` asks of a run with two sides: end-to-end of each pair, and the rule's phases.
 
-    What was not cold, not quiet or throttled to the end is no pair and no failure; an engine that was lost is nobody's
-    failure. A phase is asked about where a side has it (nobody pulls in tier ``warm``), of blocks in which both took a
-    time. The floor is by the baseline's starts up to the first look, so that no later one changes it.
+    A start that was requeued to the end (`Outcome.is_requeued`), or that nobody observed, is no pair and no failure.
+    A phase is asked about where a side has it (nobody pulls in tier ``warm``), of blocks in which both took a time.
+    The floor is by the baseline's starts up to the first look, so that no later one changes it.
     """
     rows = _last_attempts(frames.planned(frame))
     first = rule.looks[0]
@@ -223,7 +223,8 @@ def bank_of(runs: Sequence[tuple[RunManifest, pd.DataFrame]]) -> list[Bank]:
 
 def _banked(frame: pd.DataFrame, pair: CellPair) -> Bank:
     rows = frames.planned(frame)
-    series = _series(_last_attempts(rows), pair, "e2e_ns", 0.0)
+    last = _last_attempts(rows)
+    series = _series(last, pair, "e2e_ns", 0.0)
     outcomes = [Outcome(outcome) for side in Side for outcome in _of(rows, pair, side)["outcome"]]
     requeued = sum(outcome.is_requeued for outcome in outcomes)
     return Bank(
@@ -233,5 +234,13 @@ def _banked(frame: pd.DataFrame, pair: CellPair) -> Bank:
         floor_ns=series.floor_ns,
         attempts=len(outcomes),
         requeued=requeued,
-        failed=sum(outcome is not Outcome.OK for outcome in outcomes) - requeued,
+        failed=sum(outcome.is_failure for outcome in outcomes),
+        resolutions_ns=_resolutions_ns(last, pair),
     )
+
+
+def _resolutions_ns(last: pd.DataFrame, pair: CellPair) -> tuple[float | None, ...]:
+    """What the probe could not see before the baseline's start of each block that timed both, in the blocks' order."""
+    baseline, candidate = (frames.timed(_of(last, pair, side)).set_index("block") for side in Side)
+    both = baseline.index.intersection(candidate.index).sort_values()
+    return tuple(None if pd.isna(value) else float(value) for value in frames.resolutions(baseline.loc[both]))

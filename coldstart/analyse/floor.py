@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -35,9 +36,13 @@ def floor_of(baseline: pd.DataFrame, column: str, first: int | None = None) -> F
     found = frames.resolutions(rows).dropna().to_numpy(dtype=np.float64)
     if not len(found):
         return Floor()
-    return Floor(
-        ns=RESOLUTIONS_THAT_COUNT * float(np.median(found)), is_bound=bool(rows["probe_resolution_ns"].isna().all())
-    )
+    return Floor(ns=floor_ns(found.tolist()), is_bound=bool(rows["probe_resolution_ns"].isna().all()))
+
+
+def floor_ns(resolutions_ns: Sequence[float | None]) -> float:
+    """The floor by what the probe could not see before each of these starts; ``None`` is a start that nobody polled."""
+    known = [resolution for resolution in resolutions_ns if resolution is not None]
+    return RESOLUTIONS_THAT_COUNT * float(np.median(known)) if known else 0.0
 
 
 def unresolved_text(asked: float, floor: float, *, is_bound: bool = False) -> str:

@@ -210,8 +210,12 @@ def _differences(conditions: Conditions, cell: Cell) -> list[str]:
 
 
 def _failures(rows: pd.DataFrame) -> list[str]:
-    failed = sum(not (outcome is Outcome.OK or outcome.is_requeued) for outcome in map(Outcome, rows["outcome"]))
-    return [f"{failed} of {len(rows)} starts failed and are not in it"] if failed else []
+    outcomes = [Outcome(outcome) for outcome in rows["outcome"]]
+    kinds = {
+        "failed": sum(outcome.is_failure for outcome in outcomes),
+        "were not observed": sum(outcome.is_unseen for outcome in outcomes),
+    }
+    return [f"{count} of {len(rows)} starts {what} and are not in it" for what, count in kinds.items() if count]
 
 
 def _too_few(measured: Estimate) -> list[str]:

@@ -16,8 +16,9 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
     """Counts over a whole run, warm-up rows apart from ``warmups`` left out.
 
     ``sums_checked`` timed rows were checked for e2e = pull + create + init + readiness + gap, ``sums_broken`` of them
-    do not add up to the ns; ``parts_checked`` and ``parts_broken`` likewise for pull's exclusive parts. ``never_cold``
-    are cells that were left out since their image could not be proved cold, each with the reason. The run is
+    do not add up to the ns; ``parts_checked`` and ``parts_broken`` likewise for pull's exclusive parts. ``unseen``
+    trials nobody observed, or coldstart itself failed in them. ``never_cold`` are cells that were left out since their
+    image could not be proved cold, each with the reason; their trials are among ``requeued``. The run is
     ``contaminated`` where more than a tenth of all others' trials had to be repeated, which ``disturbance`` tells.
     """
 
@@ -25,6 +26,7 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
     ok: int
     requeued: int
     failed: int
+    unseen: int
     warmups: int
     sums_checked: int
     sums_broken: int
@@ -38,14 +40,15 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
 def assess(frame: pd.DataFrame) -> Quality:
     """Count and check a tidy frame."""
     rows, timed, repeats = frames.planned(frame), frames.timed(frame), repeats_in(frame)
-    requeued = sum(Outcome(outcome).is_requeued for outcome in rows["outcome"])
+    outcomes = [Outcome(outcome) for outcome in rows["outcome"]]
     sums_checked, sums_broken = _broken_sums(timed, "e2e_ns", ADDENDS)
     parts_checked, parts_broken = _broken_sums(timed, "pull_ns", PULL_PARTS)
     return Quality(
         attempts=len(rows),
         ok=len(timed),
-        requeued=requeued,
-        failed=len(rows) - len(timed) - requeued,
+        requeued=sum(outcome.is_requeued for outcome in outcomes),
+        failed=sum(outcome.is_failure for outcome in outcomes),
+        unseen=sum(outcome.is_unseen for outcome in outcomes),
         warmups=len(frame) - len(rows),
         sums_checked=sums_checked,
         sums_broken=sums_broken,

@@ -57,7 +57,7 @@ def conclude_runs(baseline: Measured, candidate: Measured, rule: Rule, limits: S
         tuple(limits),
     )
     contamination = _together(examine(baseline.frame), examine(candidate.frame))
-    timed = sum(len(frames.timed(side.frame)) for side in (baseline, candidate))
+    outcomes = [Outcome(one) for side in (baseline, candidate) for one in frames.planned(side.frame)["outcome"]]
     return _verdict(
         f"{candidate.manifest.run_id} against {baseline.manifest.run_id}",
         rule,
@@ -69,7 +69,8 @@ def conclude_runs(baseline: Measured, candidate: Measured, rule: Rule, limits: S
         repeats=compare_repeats(baseline.frame, candidate.frame, pairs),
         missing=compare_missing(baseline.frame, candidate.frame, pairs, rule),
         source=", ".join(_sources(baseline)),
-        failed=contamination.attempts - timed - contamination.requeued,
+        failed=sum(outcome.is_failure for outcome in outcomes),
+        unseen=sum(outcome.is_unseen for outcome in outcomes),
     )
 
 
@@ -112,6 +113,7 @@ def _verdict(  # noqa: PLR0913  the parts of one record
     *,
     source: str,
     failed: int,
+    unseen: int = 0,
     effects: tuple[PhaseEffect, ...] = (),
     moved: Mapping[str, PhaseEffect] = MappingProxyType({}),
     counters: tuple[CounterCheck, ...] = (),
@@ -133,6 +135,7 @@ def _verdict(  # noqa: PLR0913  the parts of one record
         blocks=0,
         attempts=contamination.attempts,
         failed=failed,
+        unseen=unseen,
         requeued=contamination.requeued,
         paired=False,
         repeats=repeats,

@@ -20,6 +20,7 @@ from coldstart.model.cell import CellPair, Side
 from coldstart.model.image import Image
 from coldstart.model.rule import Rule
 from coldstart.model.run import RunManifest
+from coldstart.model.sample import Outcome as StartOutcome
 
 
 class Outcome(StrEnum):
@@ -44,13 +45,13 @@ EXIT_CODES = {
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """``outcome`` and, in a sentence each, ``reasons``; everything it was made of.
 
-    ``moved`` names for each regressed pair the phase that grew most. ``blocks`` were begun, ``attempts`` starts made,
-    ``failed`` of them failures and ``requeued`` not cold, not quiet or throttled: all are counted, and none is
-    averaged. Where the sides were not measured together it is not ``paired``, and weaker; ``blocks`` is then 0.
-    ``repeats`` are those of each pair of cells, by side, and ``missing`` the starts without a phase that was asked
-    about. ``stored_rule`` is what the run was measured by, where
-    ``rule`` is another that was asked for afterwards. ``spent_ns`` is how long the starts of each pair took, by its
-    name; empty where they were not measured together.
+    ``moved`` names for each regressed pair the phase that grew most. ``blocks`` were begun, ``attempts`` starts made:
+    ``failed`` of them failures, ``unseen`` observed by nobody and ``requeued`` repeated
+    (`coldstart.model.sample.Outcome.is_requeued`), not counting cells that were never once cold. None is averaged.
+    Where the sides were not measured together it is not ``paired``, and weaker; ``blocks`` is then 0. ``repeats`` are
+    those of each pair of cells, by side, and ``missing`` the starts without a phase that was asked about.
+    ``stored_rule`` is what the run was measured by, where ``rule`` is another that was asked for afterwards.
+    ``spent_ns`` is how long the starts of each pair took, by its name; empty where they were not measured together.
     """
 
     run_id: str
@@ -67,6 +68,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     failed: int
     requeued: int
+    unseen: int = 0
     paired: bool = True
     stored_rule: Rule | None = None
     repeats: tuple[SidesRepeated, ...] = ()
@@ -101,7 +103,7 @@ def conclude(
     if never_cold:
         has_to_be_judged = manifest.comparison.every_pair or not judged
         outcome, reasons = _without(tuple(never_cold.values()), outcome, reasons, is_invalid=has_to_be_judged)
-    timed = len(frames.timed(frame))
+    outcomes = [StartOutcome(outcome) for outcome in frames.planned(frame)["outcome"]]
     return Verdict(
         run_id=manifest.run_id,
         outcome=outcome,
@@ -115,7 +117,8 @@ def conclude(
         source=", ".join(sorted({str(source) for source in frame["source"]})),
         blocks=int(frame["block"].nunique()),
         attempts=contamination.attempts,
-        failed=contamination.attempts - timed - contamination.requeued,
+        failed=sum(outcome.is_failure for outcome in outcomes),
+        unseen=sum(outcome.is_unseen for outcome in outcomes),
         requeued=contamination.requeued,
         stored_rule=None if rule == stored_rule else stored_rule,
         spent_ns=spent_ns(frame, pairs),

@@ -11,7 +11,7 @@ import msgspec
 from coldstart.cli._extras import can_report
 from coldstart.cli._repeat import show_repetition
 from coldstart.model.cell import Cell
-from coldstart.model.sample import Outcome, Sample
+from coldstart.model.sample import Sample
 from coldstart.model.timeline import HEADLINES, phases_of
 from coldstart.plan.schedule import cells
 from coldstart.store.reader import StoredRun
@@ -27,6 +27,7 @@ class CellLine(msgspec.Struct, frozen=True, kw_only=True):
     cell: Cell
     ok: int
     failed: int
+    unseen: int
     requeued: int
     medians_ns: dict[str, float | None]
     worst_reason: str | None
@@ -63,7 +64,7 @@ def render(lines: Sequence[CellLine]) -> str:
             str(line.cell.tier),
             str(line.cell.network),
             str(line.ok),
-            str(line.failed) + (f" (+{line.requeued} again)" if line.requeued else ""),
+            _failed(line),
             *(format_ns(line.medians_ns[name]) for name in HEADLINES),
         )
         for line in lines
@@ -77,6 +78,12 @@ def render(lines: Sequence[CellLine]) -> str:
         ).rstrip()
         for row in (header, *rows)
     )
+
+
+def _failed(line: CellLine) -> str:
+    others = [f"+{line.requeued} again"] if line.requeued else []
+    others += [f"+{line.unseen} not observed"] if line.unseen else []
+    return f"{line.failed} ({', '.join(others)})" if others else str(line.failed)
 
 
 def _print_analysed(run: StoredRun) -> None:
@@ -96,12 +103,14 @@ def _line(cell: Cell, samples: Sequence[Sample]) -> CellLine:
         values = [value for found in phases if (value := getattr(found, name)) is not None]
         medians[name] = median(values) if values else None
     requeued = [sample for sample in samples if sample.outcome.is_requeued]
-    failed = [s for s in samples if s.outcome is not Outcome.OK and not s.outcome.is_requeued]
-    spoilt = failed or requeued
+    failed = [sample for sample in samples if sample.outcome.is_failure]
+    unseen = [sample for sample in samples if sample.outcome.is_unseen]
+    spoilt = failed or unseen or requeued
     return CellLine(
         cell=cell,
         ok=len(phases),
         failed=len(failed),
+        unseen=len(unseen),
         requeued=len(requeued),
         medians_ns=medians,
         worst_reason=f"{spoilt[-1].outcome}: {spoilt[-1].reason}" if spoilt else None,

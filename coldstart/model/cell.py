@@ -71,7 +71,7 @@ class CellPair(msgspec.Struct, frozen=True, kw_only=True):
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """One planned start: its place in the schedule and its treatment.
 
-    ``attempt`` counts from 0; a trial that was not cold, not quiet or throttled is tried again within its block.
+    ``attempt`` counts from 0; a requeued trial (`Outcome.is_requeued`) is tried again within its block.
     ``side`` is set where two contenders are compared, which may be the same cell (an A/A comparison).
     """
 

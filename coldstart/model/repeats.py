@@ -12,7 +12,7 @@ from coldstart.model.cell import Cell, Side
 from coldstart.model.sample import CONTAMINATED_ABOVE, Outcome, Sample
 
 MAX_ATTEMPTS = 3
-"""A trial that was thrice not cold, not quiet or throttled stays so."""
+"""After so many attempts a requeued trial (`Outcome.is_requeued`) stays what its last attempt was."""
 
 _FEW = 6  # fewer repeats than this stop no run: a short one is over soon anyway
 _MANY = 20  # from so many starts on, most of them repeated say that the machine is in use

@@ -40,6 +40,8 @@ def _notices(content: Content) -> list[Notice]:
     ]
     if quality.failed:
         found.append(f"{quality.failed} of {quality.attempts} trials failed; they are counted below and in no average.")
+    if quality.unseen:
+        found.append(f"{quality.unseen} of {quality.attempts} trials were not observed: how they ended is not known.")
     if quality.sums_broken or quality.parts_broken:
         found.append(f"{quality.sums_broken + quality.parts_broken} starts have phases that do not add up.")
     if content.repaired:

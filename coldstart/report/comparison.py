@@ -56,9 +56,10 @@ def verdict_section(verdict: Verdict, false_alarms: str | None = None) -> Sectio
 
 def _counts(verdict: Verdict) -> str:
     order = f"Starts in {verdict.blocks} blocks, one of each side next to one another" if verdict.paired else "Starts"
+    unseen = f", {verdict.unseen} not observed" if verdict.unseen else ""
     return (
-        f"{order}: {verdict.attempts} in all, {verdict.failed} failed, {verdict.requeued} repeated (not cold, not "
-        f"quiet, throttled). Source {verdict.source}.{_repeats(verdict)}"
+        f"{order}: {verdict.attempts} in all, {verdict.failed} failed{unseen}, "
+        f"{verdict.requeued} repeated (not cold, not quiet, throttled). Source {verdict.source}.{_repeats(verdict)}"
     )
 
 

@@ -54,6 +54,11 @@ def share_name(column: str) -> str:
     return f"{PHASE_NAMES[column]} (in pull)" if column == "unpack_ns" else PHASE_NAMES[column]
 
 
+def failed_text(failed: int, unseen: int) -> str:
+    """How many starts failed, and beside them how many nobody observed."""
+    return f"{failed} (+{unseen} not observed)" if unseen else str(failed)
+
+
 def time_text(estimate: Estimate | None) -> str:
     """``612 ms (590 ms to 640 ms)``; without brackets where there are no bounds."""
     if estimate is None:

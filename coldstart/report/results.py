@@ -12,7 +12,7 @@ from coldstart.report.answers import answers_section
 from coldstart.report.claims import targets_section
 from coldstart.report.content import Content
 from coldstart.report.document import Block, Facts, Mark, Notice, Paragraph, Picture, Section, Table, TableCell, Tone
-from coldstart.report.labels import PHASE_NAMES, bytes_text, percent_text, share_name, time_text
+from coldstart.report.labels import PHASE_NAMES, bytes_text, failed_text, percent_text, share_name, time_text
 from coldstart.units import format_bytes, format_ns
 
 _KINDS_SHOWN = 40
@@ -57,7 +57,7 @@ def _cell_row(content: Content, summary: CellSummary) -> tuple[TableCell, ...]:
         time_text(e2e.median if e2e else None),
         time_text(e2e.mean if e2e else None),
         f"{format_ns(e2e.q1)} to {format_ns(e2e.q3)}" if e2e else "—",
-        Mark(str(summary.failed), Tone.BAD) if summary.failed else "0",
+        Mark(failed_text(summary.failed, summary.unseen), Tone.BAD) if summary.failed or summary.unseen else "0",
         Mark(f"{requeued} ({'never cold' if summary.is_never_cold else 'contaminated'})", Tone.BAD)
         if summary.contaminated
         else requeued,
@@ -190,10 +190,16 @@ def _few(reasons: list[str]) -> str:
 def _sums(content: Content) -> Section:
     quality = content.quality
     addends = " + ".join(PHASE_NAMES[column] for column in ADDENDS)
+    counts = (
+        f"{quality.attempts}: {quality.ok} timed",
+        f"{quality.requeued} repeated",
+        f"{quality.failed} failed",
+        *([f"{quality.unseen} not observed"] if quality.unseen else []),
+    )
     items = (
         (f"end-to-end = {addends}", _holds(quality.sums_checked, quality.sums_broken)),
         ("pull = its five exclusive parts", _holds(quality.parts_checked, quality.parts_broken)),
-        ("trials", f"{quality.attempts}: {quality.ok} timed, {quality.requeued} repeated, {quality.failed} failed"),
+        ("trials", ", ".join(counts)),
         ("warm-up trials, declared before the run and left out", str(quality.warmups)),
     )
     return Section(anchor="sums", title="Sums", blocks=(Facts(items),))

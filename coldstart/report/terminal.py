@@ -11,7 +11,7 @@ from rich.text import Text
 from coldstart.report import document
 from coldstart.report.claims import conditions_text, limit_text, range_text, verdict_mark
 from coldstart.report.document import Notice, Paragraph, Section, Tone
-from coldstart.report.labels import Labels, percent_text, time_text
+from coldstart.report.labels import Labels, failed_text, percent_text, time_text
 from coldstart.text import clean
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def cells_table(cells: Sequence[CellSummary]) -> Table:
             str(summary.ok),
             time_text(summary.median("e2e_ns")),
             *("—" if share is None else percent_text(share) for share in shares),
-            Text(str(summary.failed), style="red" if summary.failed else ""),
+            Text(failed_text(summary.failed, summary.unseen), style="red" if summary.failed or summary.unseen else ""),
             Text(str(summary.requeued), style="red" if summary.contaminated else ""),
         )
     return table

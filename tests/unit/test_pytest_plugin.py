@@ -186,6 +186,12 @@ def test_of_several_failures_the_last_is_told(starts: dict[str, Any], cold: Cold
         cold.measure("app:pr", ready="http:8080/", runs=6)
 
 
+def test_a_start_that_nobody_observed_is_not_the_images_failure(starts: dict[str, Any], cold: ColdStart) -> None:
+    starts["outcome"] = {3: Outcome.UNOBSERVED}
+    with pytest.raises(InvalidEnvironmentError, match=r"1 of 6 starts were not observed, .*, unobserved: synthetic"):
+        cold.measure("app:pr", ready="http:8080/", runs=6)
+
+
 def test_a_failed_warm_up_start_is_left_out_as_well(starts: dict[str, Any], cold: ColdStart) -> None:
     starts["outcome"] = {0: Outcome.EXITED}
     assert cold.measure("app:pr", ready="http:8080/", runs=6).ready.n == 6

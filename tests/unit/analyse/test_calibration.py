@@ -248,6 +248,50 @@ def test_banks_of_a_cell_become_one_in_their_order(floors_ns: tuple[float, float
     assert alone == other
 
 
+def test_each_replayed_gate_has_the_floor_of_its_own_first_starts() -> None:
+    """As a gate on a machine has it: what the probe could not see at another time says nothing about this one."""
+    coarse, fine = (10e6,) * 60, (0.0,) * 60
+    series, rule = bank(n=120).series(0.15), Rule(looks=(10, 60))
+    by_window = replay(series, rule, coarse + fine)
+    assert by_window[0] == replay(cut(_floored(series, 20e6), 0, 60), rule)[0]
+    assert by_window[-1][0] is Call.REGRESSION
+    assert by_window[0][0] is not Call.REGRESSION
+
+
+def test_only_starts_up_to_the_first_look_make_a_gates_floor() -> None:
+    series, rule = bank(n=60).series(0.15), Rule(looks=(10, 60))
+    later = (0.0,) * 10 + (50e6,) * 50
+    assert replay(series, rule, later) == replay(_floored(series, 0.0), rule)
+    assert smallest_found(series, rule, 60, later) == smallest_found(_floored(series, 0.0), rule, 60)
+    early = (10e6,) * 10 + (0.0,) * 50
+    assert smallest_found(series, rule, 60, early) == smallest_found(_floored(series, 20e6), rule, 60)
+
+
+def test_starts_that_nobody_polled_have_no_floor() -> None:
+    series, rule = bank(n=60, floor_ns=50e6).series(0.15), Rule(looks=(10, 60))
+    assert replay(series, rule, (None,) * 60) == replay(_floored(series, 0.0), rule)
+
+
+def test_an_old_bank_has_its_floor_in_every_window_though_a_new_one_is_joined_to_it() -> None:
+    old, new = bank(n=2, floor_ns=8.0), bank(n=3, seed=2, floor_ns=2.0, resolutions_ns=(1.0, None, 3.0))
+    (joined,) = merged([old, new])
+    assert joined.resolutions_ns == (4.0, 4.0, 1.0, None, 3.0)
+
+
+def test_a_calibration_judges_by_the_resolutions_that_are_banked() -> None:
+    resolutions = (10e6,) * 100 + (0.0,) * 300
+    found = calibrate([bank(resolutions_ns=resolutions)], RULE, host_class="x", version="1", runs=(), schema_version=7)
+    (cell,) = found.cells
+    assert cell.as_shipped == rates(replay(bank().series(), RULE, resolutions))
+    assert cell.at_limit == rates(replay(bank().series(0.05), RULE, resolutions))
+    assert cell.power == tuple(smallest_found(bank().series(), RULE, n, resolutions) for n in RULE.looks)
+
+
+def _floored(series: Series, floor_ns: float) -> Series:
+    found: Series = msgspec.structs.replace(series, floor_ns=floor_ns)
+    return found
+
+
 def test_a_host_class_is_the_same_for_ever() -> None:
     """Stored calibrations are found by it: ``printf 'aarch64/Synthetic Board 1/2cpu/1GiB/ext4/v2' | sha256sum``."""
     assert host_class(make_host()) == "aarch64-synthetic-board-1-2cpu-73cf0e"

@@ -105,3 +105,9 @@ def test_cells_come_coldest_first_then_largest_image_then_runtime() -> None:
 
 def test_an_empty_frame_has_no_cells() -> None:
     assert summarise(frame([])) == ()
+
+
+def test_a_trial_that_nobody_observed_is_no_failure() -> None:
+    rows = [row(), *(failed(outcome=outcome) for outcome in ("exited", "unobserved", "harness_failed"))]
+    (cell,) = summarise(frame(rows))
+    assert (cell.attempts, cell.ok, cell.failed, cell.unseen, cell.requeued) == (4, 1, 1, 2, 0)

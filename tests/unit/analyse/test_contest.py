@@ -337,6 +337,21 @@ def test_a_bank_counts_what_was_repeated() -> None:
     assert (len(bank.baseline_ns), bank.attempts, bank.requeued, bank.failed) == (1, 3, 1, 0)
 
 
+def test_each_banked_pair_has_what_the_probe_of_its_baseline_could_not_see() -> None:
+    rows = blocks(AA, [100, 101, 102], [100, 101, None])
+    for row, resolution in zip(rows, (7, 8, 9, 10, 11, 12), strict=True):
+        row["probe_resolution_ns"] = resolution
+    rows[2]["probe_resolution_ns"] = None
+    (bank,) = bank_of([calibration(rows[::-1])])
+    assert (bank.baseline_ns, bank.resolutions_ns) == ((100 * MS, 101 * MS), (7.0, None))
+
+
+def test_a_start_that_nobody_observed_is_no_failure_in_a_bank() -> None:
+    rows = [*blocks(AA, [100], [100]), start(AA, Side.BASELINE, 1, None, outcome="unobserved")]
+    (bank,) = bank_of([calibration(rows)])
+    assert (bank.attempts, bank.requeued, bank.failed) == (3, 0, 0)
+
+
 def test_warm_up_blocks_are_not_banked() -> None:
     rows = [{**row, "warmup": row["block"] == 0} for row in blocks(AA, [100, 101], [100, 101])]
     (bank,) = bank_of([calibration(rows)])

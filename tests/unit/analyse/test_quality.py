@@ -29,9 +29,10 @@ def test_parts_nobody_observed_are_not_checked() -> None:
 
 
 def test_trials_are_counted_by_how_they_ended() -> None:
-    rows = [row(), row(warmup=True), failed(outcome="not_cold"), failed(outcome="exited")]
-    found = assess(frame(rows))
-    assert (found.attempts, found.ok, found.requeued, found.failed, found.warmups) == (3, 1, 1, 1, 1)
+    spoilt = [failed(outcome="not_cold"), failed(outcome="exited"), failed(outcome="unobserved")]
+    found = assess(frame([row(), row(warmup=True), *spoilt]))
+    assert (found.attempts, found.ok, found.warmups) == (4, 1, 1)
+    assert (found.requeued, found.failed, found.unseen) == (1, 1, 1)
 
 
 @pytest.mark.parametrize(("requeued", "contaminated"), [(1, False), (2, True)])

@@ -102,7 +102,7 @@ def test_a_start_that_nobody_observed_is_never_ok(starts: int, outcome: Outcome)
     """One of ten is not more than a tenth, one of nine is."""
     unseen = failed(20, outcome="unobserved")
     found = verdict(measured(rows(STEADY)), measured([*rows(STEADY[: starts - 1]), unseen]))
-    assert (found.outcome, found.repeats[0].candidate_unseen) == (outcome, 1)
+    assert (found.outcome, found.repeats[0].candidate_unseen, found.failed, found.unseen) == (outcome, 1, 0, 1)
 
 
 def test_a_limit_on_an_image_that_the_candidates_manifest_lacks_is_never_a_pass() -> None:

@@ -270,6 +270,7 @@ def unseen(side: Side, n: int, outcome: str = "unobserved") -> list[dict[str, An
 @pytest.mark.parametrize("side", Side)
 def test_one_start_that_nobody_observed_is_never_ok(side: Side, outcome: str) -> None:
     found = verdict(unseen(side, 1, outcome))
+    assert (found.failed, found.unseen) == (0, 1)
     assert (found.outcome, EXIT_CODES[found.outcome]) == (Outcome.INCONCLUSIVE, 3)
     counts = (1, 0) if side is Side.CANDIDATE else (0, 1)
     (reason,) = found.reasons

@@ -56,7 +56,15 @@ def test_a_cell_that_was_not_measured_has_a_line_of_unknowns() -> None:
 
 def test_what_failed_and_what_came_again_are_counted_apart() -> None:
     (line,) = cell_lines([CELL], [*samples(10), spoilt(Outcome.EXITED), spoilt(Outcome.NOT_COLD, block=8)])
-    assert (line.ok, line.failed, line.requeued) == (1, 1, 1)
+    assert (line.ok, line.failed, line.unseen, line.requeued) == (1, 1, 0, 1)
+
+
+def test_a_start_that_nobody_observed_is_counted_beside_the_failed_ones() -> None:
+    (line,) = cell_lines([CELL], [*samples(10), spoilt(Outcome.UNOBSERVED), spoilt(Outcome.NOT_COLD, block=8)])
+    assert (line.ok, line.failed, line.unseen, line.requeued) == (1, 0, 1, 1)
+    assert line.worst_reason is not None
+    assert line.worst_reason.startswith("unobserved")
+    assert "0 (+1 again, +1 not observed)" in render([line])
 
 
 def test_a_failure_of_a_warm_up_is_not_counted() -> None:
