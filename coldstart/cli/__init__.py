@@ -6,7 +6,6 @@ stderr, data to stdout; every `ColdstartError` becomes one message and its exit 
 
 from __future__ import annotations
 
-import atexit
 import importlib
 import pkgutil
 import signal
@@ -65,13 +64,16 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):  # whoever ends us, what we started is taken down
         if signal.getsignal(number) is signal.SIG_DFL:  # nohup's choice stays
             signal.signal(number, _interrupt)
-    atexit.register(_end_undisturbed)
     try:
-        code = _delivered(_ended())
+        try:
+            code = _delivered(_ended())
+        finally:
+            _end_undisturbed()
     except KeyboardInterrupt:  # once more, while the first one was being reported
         code = EXIT_INTERRUPTED
     except BaseException:  # noqa: BLE001  of reporting an error: nothing is left to do but to end with the right code
         code = EXIT_ENVIRONMENT
+    _end_undisturbed()  # again, where the first call was itself interrupted
     sys.exit(code)
 
 

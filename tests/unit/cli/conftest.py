@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -23,16 +23,18 @@ def no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture
-def coldstart(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+def coldstart(monkeypatch: pytest.MonkeyPatch) -> Run:
     """The command line: its exit code."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
 
     def run(*arguments: str) -> int:
         monkeypatch.setattr("sys.argv", ["coldstart", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        try:
+            with pytest.raises(SystemExit) as ended:
+                main()
+        finally:  # a command that is ending ignores them
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
         return int(ended.value.code or 0)
 
-    yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    return run

@@ -212,6 +212,28 @@ def test_a_signal_while_the_interpreter_ends_does_not_change_the_exit_code() -> 
     assert done.returncode == 2, done.stderr
 
 
+SIGNALLED_AT_THE_END_OF_MAIN = """
+import os, signal, sys
+from coldstart import cli
+
+def exit(code, real=sys.exit):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        os.kill(os.getpid(), number)
+    real(code)
+
+sys.exit = exit
+sys.argv = ["coldstart", "--no-such-option"]
+cli.main()
+"""
+
+
+def test_a_signal_between_the_command_and_the_interpreters_end_does_not_change_the_exit_code() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALLED_AT_THE_END_OF_MAIN], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 2, done.stderr
+
+
 def test_a_signal_while_the_program_is_still_being_loaded_ends_it_with_130_and_no_traceback() -> None:
     script = "import sys; sys.modules['coldstart.cli'] = None; import builtins, coldstart.__main__ as m\n"
     script += "real = builtins.__import__\n"
