@@ -91,7 +91,7 @@ def conclude(
         raise ValueError(f"run {manifest.run_id} has no two contenders to judge")
     stored_rule, pairs = manifest.comparison.rule, manifest.comparison.pairs
     rule = rule or stored_rule
-    never_cold = _never_cold(frame, pairs)
+    never_cold = never_cold_pairs(frame, pairs)
     judged = tuple(pair for pair in pairs if pair not in never_cold)
     decisions = judge(series_of(frame, judged, rule), rule)
     effects = phase_effects(frame, pairs)
@@ -127,8 +127,8 @@ def conclude(
     )
 
 
-def _never_cold(frame: pd.DataFrame, pairs: Sequence[CellPair]) -> dict[CellPair, str]:
-    """Pairs of which a side was never once cold, each with a sentence that says why."""
+def never_cold_pairs(frame: pd.DataFrame, pairs: Sequence[CellPair]) -> dict[CellPair, str]:
+    """Pairs of which a side was never once cold, each with a sentence that says why: no rule judges these."""
     reasons = repeats_in(frame).never_cold
     found: dict[CellPair, str] = {}
     for pair in pairs:

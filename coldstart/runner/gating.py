@@ -8,7 +8,7 @@ from contextlib import closing
 from coldstart.analyse.contest import series_of
 from coldstart.analyse.counters import Limit, check_counters
 from coldstart.analyse.gate import Decision, is_settled, judge
-from coldstart.analyse.verdict import images_of
+from coldstart.analyse.verdict import images_of, never_cold_pairs
 from coldstart.measure.session import Prospects, measure
 from coldstart.model.cell import CellPair, Side, Trial
 from coldstart.model.rule import Rule
@@ -61,11 +61,16 @@ class Looker:
         if not self._failures and self._blocks not in self._rule.looks:
             return False
         run = StoredRun(path=self._stored.path, manifest=self._stored.manifest, samples=tuple(self._samples))
-        decisions = judge(series_of(tidy(run), self._pairs, self._rule), self._rule)
+        frame = tidy(run)
+        never_cold = never_cold_pairs(frame, self._pairs)
+        judged = [pair for pair in self._pairs if pair not in never_cold]  # the family that the verdict will have
+        if not judged:
+            return False
+        decisions = judge(series_of(frame, judged, self._rule), self._rule)
         if self._blocks in self._rule.looks:
             self._tell(decisions)
         undecided = {d.name.partition(": ")[0] for d in decisions if not d.is_final}  # "cell: phase"
-        self._decided = {pair.key for pair in self._pairs} - undecided
+        self._decided = {pair.key for pair in judged} - undecided
         return is_settled(decisions, self._rule)
 
     def wanted(self, block: tuple[Trial, ...]) -> tuple[Trial, ...]:

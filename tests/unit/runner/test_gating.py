@@ -13,6 +13,7 @@ import pytest
 
 from coldstart.analyse.counters import Limit
 from coldstart.analyse.gate import Call, Decision, Series, judge
+from coldstart.analyse.verdict import conclude
 from coldstart.engines import fake
 from coldstart.engines.fake import FakeEngine
 from coldstart.measure import session
@@ -25,6 +26,7 @@ from coldstart.plan.pairing import paired_blocks
 from coldstart.runner import gating as module
 from coldstart.runner.contest import Contest, prepare_contest
 from coldstart.runner.gating import Looker, run_gate, run_pairs
+from coldstart.store.frames import tidy
 from coldstart.store.reader import StoredRun, open_run
 from coldstart.store.writer import RunWriter
 from tests.unit.factories import MS, make_sample
@@ -202,6 +204,13 @@ def test_a_pair_whose_image_can_never_be_proved_cold_is_given_up_while_another_g
     by_tier = {tier: sum(sample.trial.cell.tier is tier for sample in run.samples) for tier in Tier}
     assert by_tier == {Tier.ABSENT: 12, Tier.WARM: 20, Tier.CACHED: 0}  # thrice three attempts, and the partner's
     assert ["could not be proved cold" in text for text in said] == [True]
+
+
+def test_a_pair_that_was_never_cold_is_judged_at_no_look_as_in_the_verdict(starts: Starts, tmp_path: Path) -> None:
+    starts.never_cold = {(Side.BASELINE, Tier.ABSENT)}
+    run, told = gated(tmp_path, Tier.ABSENT, Tier.WARM)
+    verdict = conclude(run.manifest, tidy(run))
+    assert told == [verdict.decisions]
 
 
 def test_a_pair_that_was_asked_for_and_can_never_be_proved_cold_ends_the_gate(starts: Starts, tmp_path: Path) -> None:
