@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from coldstart.engines.base import Engine, EngineAddress
 
 _SUPPORT = frozenset(  # modules here that are not engines
-    {"bounded", "daemons", "http", "netns", "progress", "reach", "runtimes", "vitals", "wire"}
+    {"bounded", "daemons", "http", "netns", "own_docker", "progress", "reach", "runtimes", "vitals", "wire"}
 )
 
 
