@@ -6,13 +6,15 @@ The bases come from the cache that ``COLDSTART_CACHE_DIR`` names where it has th
 from __future__ import annotations
 
 import http.client
+import json
 import signal
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import docker
 import pytest
@@ -214,8 +216,18 @@ def test_an_interrupted_build_leaves_nothing(host: ImageHost, testbed: Testbed, 
     assert _everything(client) == before
 
 
-def test_an_archive_is_taken_in_with_its_layers(host: ImageHost, tmp_path: Path) -> None:
-    base = next((host.cache / "bases").glob("distroless-*/image.tar"))
+def _architecture(archive: Path) -> str:
+    """What `docker save` wrote into it."""
+    with tarfile.open(archive) as tar:
+        manifest = json.load(cast("IO[bytes]", tar.extractfile("manifest.json")))
+        config = json.load(cast("IO[bytes]", tar.extractfile(manifest[0]["Config"])))
+    return str(config["architecture"])
+
+
+def test_an_archive_is_taken_in_with_its_layers(host: ImageHost, client: docker.APIClient, tmp_path: Path) -> None:
+    bases = (host.cache / "bases").glob("distroless-packages-*/image.tar")
+    own = client.version()["Arch"]  # the cache may hold bases for boards of another kind, too
+    base = next(archive for archive in bases if _architecture(archive) == own)
     archive = tmp_path / "static.tar"
     archive.symlink_to(base)
     image = take_in(host, str(archive), None, lambda _: None)
