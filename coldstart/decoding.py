@@ -47,7 +47,7 @@ def read_named(path: Path, most_bytes: int = TEXT_BYTES) -> bytes:
     """The content of a file that the user named; links are followed, and a pipe of the shell's own is read to its end.
 
     Raises:
-        InputFileError: it is no file (a folder, a named pipe, a device), or has more than ``most_bytes``.
+        InputFileError: not a regular file (a folder, a named pipe, a device), or it has more than ``most_bytes``.
         OSError: it cannot be read.
         ValueError: a NUL in the path.
     """

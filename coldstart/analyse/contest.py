@@ -41,7 +41,8 @@ class PhaseEffect(msgspec.Struct, frozen=True, kw_only=True):
 def series_of(frame: pd.DataFrame, pairs: Sequence[CellPair], rule: Rule) -> tuple[Series, ...]:
     """What `coldstart.analyse.gate.judge` asks of a run with two sides: end-to-end of each pair, and the rule's phases.
 
-    A start that was requeued to the end (`Outcome.is_requeued`), or that nobody observed, is no pair and no failure.
+    A start that was requeued to the end (`Outcome.is_requeued`), or that nobody observed, counts neither as a pair nor
+    as a failure.
     A phase is asked about where a side has it (nobody pulls in tier ``warm``), of blocks in which both took a time.
     The floor is by the baseline's starts up to the first look, so that no later one changes it.
     """

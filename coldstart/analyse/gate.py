@@ -132,7 +132,7 @@ def floor(one: Series, rule: Rule) -> float:
 
 
 def tolerated(one: Series, rule: Rule) -> float:
-    """The slowdown that is no regression: what was asked, or the floor if that is more; then nothing is ``ok``."""
+    """The tolerated slowdown: what was asked, or the floor if that is more; then nothing is ``ok``."""
     return max(asked(one, rule), floor(one, rule))
 
 

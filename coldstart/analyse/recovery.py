@@ -417,7 +417,7 @@ def _boundary_error_ns(trial: TruthTrial) -> int:
 
 
 def _is_contained(trial: TruthTrial, slack_ns: int = 1000) -> bool:
-    """The source's stamps have six decimals: 1 µs is no escape. A span that was not seen holds nothing."""
+    """The source's stamps have six decimals, so 1 µs is tolerated. A span that was not seen holds nothing."""
     if trial.span_start_ns is None or trial.span_end_ns is None or not trial.stamps:
         return False
     return all(

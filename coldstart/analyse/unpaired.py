@@ -51,7 +51,7 @@ class Arms(msgspec.Struct, frozen=True, kw_only=True):
         return self.floor_ns / float(np.median(self.baseline_ns))
 
     def tolerated(self, rule: Rule) -> float:
-        """The slowdown that is no regression: what was asked, or the floor if that is more; then nothing is ``ok``."""
+        """The tolerated slowdown: what was asked, or the floor if that is more; then nothing is ``ok``."""
         return max(self.asked(rule), self.floor)
 
 

@@ -91,7 +91,7 @@ def _reported(error: BaseException) -> int:
     match error:
         case click.exceptions.Abort() | KeyboardInterrupt():
             return EXIT_INTERRUPTED
-        case click.ClickException():  # click's own code would be 1 for all that is no usage error
+        case click.ClickException():  # click's own code would be 1 for all but usage errors
             error.show()
             return error.exit_code if isinstance(error, click.UsageError) else code
         case SystemExit(code=None | 0):

@@ -56,7 +56,7 @@ def outlive_readers() -> None:
 def undelivered() -> OSError | None:
     """Write out what is buffered; why some of standard output was refused, ``None`` if nothing was.
 
-    That nobody reads it any more is no refusal: whoever reads only the first lines has what they wanted.
+    A closed pipe does not count: whoever reads only the first lines has what they wanted.
     """
     for stream in (sys.stdout, sys.stderr):
         stream.flush()

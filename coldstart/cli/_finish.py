@@ -80,7 +80,7 @@ def check_measured(samples: tuple[Sample, ...], path: Path, kept: str, say: Call
 
 
 def check_end(samples: Sequence[Sample], kept: str) -> None:
-    """A run whose last start was lost ended because of that: it is no run that came to its end.
+    """A run whose last start was lost ended because of that, before its planned end.
 
     Raises:
         InvalidEnvironmentError: with what was lost, the remedy, and ``kept``: where the samples are.

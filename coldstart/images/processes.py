@@ -1,7 +1,7 @@
 """Run the host's tools: their output on failure becomes one message, and an interrupt lets them clean up.
 
 No tool is waited for without end: one that neither reads, writes nor computes for a while is ended. How long it takes
-in all does not matter, since a large image over a slow link is no fault.
+in all does not matter, since a large image over a slow link takes its time.
 """
 
 from __future__ import annotations

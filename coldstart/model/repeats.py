@@ -28,7 +28,7 @@ class Repeats:
     """The starts of a run so far, by what became of them.
 
     Starts of warm-up blocks tell whether an image can be cold, and are not counted. Nor are those of a cell that was
-    never once cold: its image cannot be proved so here, which is no disturbance of the others.
+    never once cold: its image cannot be proved cold here, which does not disturb the others.
     """
 
     def __init__(self) -> None:
