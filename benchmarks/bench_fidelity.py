@@ -39,7 +39,7 @@ from coldstart.runner.place import open_place
 from coldstart.runner.prepare import Prepared, prepare
 from coldstart.runner.truth import open_workbench
 from coldstart.trace import connector
-from coldstart.truth.plan import arms, blocks
+from coldstart.truth.plan import Design, arms
 from coldstart.truth.workbench import run_blocks
 from coldstart.units import NS_PER_MS
 
@@ -49,7 +49,8 @@ if TYPE_CHECKING:
 DELAYS_NS = tuple(ms * NS_PER_MS for ms in (5, 20, 50, 200))
 DEFAULT_NS = tuple(ms * NS_PER_MS for ms in (50, 200))
 SEED = 20261126
-LOOKS = (10, 20, 27)  # of 10, 20 and 40 planned: nine minutes end with the 27th block at 0.59 s for a start
+DEFAULT_RUNS = 40
+STARTS_S = 8 * 60  # the default's nine minutes, less a minute of set-up
 COST_LIMIT = 1.03
 MAX_ATTEMPTS = 3
 
@@ -96,7 +97,7 @@ def bench_recovery(benchmark: BenchmarkFixture, request: pytest.FixtureRequest, 
     chosen = arms(("runc", "crun"), DELAYS_NS)
     trials: list[TruthTrial] = []
     with open_workbench(("runc", "crun"), "trace", _say) as place:
-        for trial in run_blocks(place.workbench, blocks(chosen, runs, seed)):
+        for trial in run_blocks(place.workbench, Design(chosen).blocks(runs, seed)):
             trials.append(trial)
             if len(trials) % len(chosen) == 0:
                 _say(f"block {trial.block + 1} of {runs}")
@@ -117,29 +118,34 @@ def bench_recovery(benchmark: BenchmarkFixture, request: pytest.FixtureRequest, 
 def bench_rule(benchmark: BenchmarkFixture, request: pytest.FixtureRequest, keep: Keep, kind: str) -> None:
     """The shipped rule on selftests put together from the measured trials: as they are, and with a known fault.
 
-    Each has the default's design, its blocks drawn with replacement from the measured ones, and looks as the default
-    does, to the last one that its budget allows at the pace at which they were measured.
+    Each has the default's design, its blocks drawn with replacement from the measured ones at the pace at which they
+    were measured, and goes on and ends as the command does.
     """
     path = Path(request.config.getoption("--cold-results")) / "fidelity" / "recovery-trials.json"
     trials = msgspec.json.decode(path.read_bytes(), type=list[TruthTrial])
     rng, wrong = np.random.default_rng([SEED, *kind.encode()]), WRONGS[kind]
     wanted = request.config.getoption("--rule-selftests")
-    drawn = [replayed(trials, rng, wrong, DEFAULT_NS, LOOKS) for _ in range(wanted)]
-    counts = {state: sum(one.state is state for one, _ in drawn) for state in State}
-    undecided = Counter(claim_text(claim).partition(":")[0] for one, _ in drawn for claim in one.of(State.UNDECIDED))
+    starts, ended, undecided = [], Counter[str](), Counter[str]()
+    for _ in range(wanted):
+        conducted = replayed(trials, rng, wrong, DEFAULT_NS, DEFAULT_RUNS, STARTS_S)
+        recovery = conducted.judged()
+        starts.append(len(conducted.trials))
+        ended[str(recovery.state)] += 1
+        undecided.update(claim_text(claim).partition(":")[0] for claim in recovery.of(State.UNDECIDED))
     record = {
         "seed": SEED,
-        "looks_after_blocks": LOOKS,
+        "blocks_at_most": DEFAULT_RUNS,
         "starts_of_a_block": len(arms(("runc", "crun"), DEFAULT_NS)),
+        "seconds_of_starts_at_most": STARTS_S,
         "seconds_of_a_start": pace_s(trials),
         "selftests": wanted,
-        "ended": counts,
-        "met_by_blocks": {look: sum(one.state is State.MET and at <= look for one, at in drawn) for look in LOOKS},
+        "ended": {str(state): ended[state] for state in State},
+        "starts": {"median": float(np.median(starts)), "most": max(starts)},
         "most_often_undecided": dict(undecided.most_common(5)),
     }
     keep(f"rule-{kind.replace(',', '').replace(' ', '-')}", record)
-    replay_rounds(benchmark, [at for _, at in drawn])
-    _say(f"{kind}: {', '.join(f'{count} {state}' for state, count in counts.items())} of {wanted}")
+    replay_rounds(benchmark, starts)
+    _say(f"{kind}: {', '.join(f'{ended[state]} {state}' for state in State)} of {wanted}")
 
 
 def bench_trace_cost(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 import numpy as np
 
-from coldstart.analyse.recovery import INSIDE, Recovery, State, judge
+from coldstart.analyse.recovery import INSIDE
 from coldstart.model.sample import Phase
 from coldstart.model.truth import TruthTrial
-from coldstart.truth.plan import CONTROLS
+from coldstart.runner.selftesting import Conducted, conduct
+from coldstart.truth.plan import CONTROLS, Design, arms
 from coldstart.units import NS_PER_MS, NS_PER_S
 
 Wrong = Callable[[TruthTrial], dict[str, int]]
@@ -51,22 +52,34 @@ def replayed(
     rng: np.random.Generator,
     wrong: Wrong,
     delays_ns: Sequence[int],
-    looks: Sequence[int],
-) -> tuple[Recovery, int]:
-    """One selftest of these delays and so many blocks at most, judged; and after which block it ended."""
-    blocks = _blocks(trials, delays_ns)
+    runs: int,
+    budget_s: float,
+) -> Conducted:
+    """One selftest of these delays and so many blocks at most, as `conduct` does it.
+
+    ``budget_s`` are for its starts alone, at the pace at which they were measured.
+    """
+    measured = _blocks(trials, delays_ns)
     exchanged = wrong in {each for name, each in WRONGS.items() if name.startswith("labels exchanged")}
-    drawn: list[TruthTrial] = []
-    counts: list[int] = []
-    for number, block in enumerate(rng.integers(0, len(blocks), looks[-1])):
-        chosen = _exchanged(blocks[block], rng) if exchanged else blocks[block]
-        drawn += [_made_wrong(trial, wrong(trial), number) for trial in chosen]
-        if number + 1 in looks:
-            counts.append(len(drawn))
-            recovery = judge(drawn, counts, len(looks))
-            if not recovery.of(State.UNDECIDED):
-                break
-    return recovery, number + 1
+    design = Design(arms(tuple(dict.fromkeys(trial.arm.runtime for trial in trials)), delays_ns))
+    start_ns, now_ns = round(pace_s(trials) * NS_PER_S), 0
+
+    def drawn() -> Iterator[TruthTrial]:
+        nonlocal now_ns
+        for number, order in enumerate(design.blocks(runs, seed=0)):
+            block = measured[rng.integers(len(measured))]
+            pool = list(_exchanged(block, rng) if exchanged else block)
+            for arm in order:
+                trial = pool.pop(next(place for place, each in enumerate(pool) if each.arm == arm))
+                now_ns += start_ns
+                yield _made_wrong(trial, wrong(trial), number)
+
+    deadline_ns = round(budget_s * NS_PER_S)
+    return conduct(drawn(), design, runs, deadline_ns=deadline_ns, tell=_ignore, now_ns=lambda: now_ns)
+
+
+def _ignore(_told: str) -> None:
+    """Nobody watches a replay."""
 
 
 def _blocks(trials: Sequence[TruthTrial], delays_ns: Sequence[int]) -> list[list[TruthTrial]]:

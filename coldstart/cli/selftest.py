@@ -76,7 +76,7 @@ def command(**asked: Any) -> None:
     from coldstart.plan.schedule import new_seed  # noqa: PLC0415
     from coldstart.runner.selftesting import conduct  # noqa: PLC0415
     from coldstart.runner.truth import open_workbench  # noqa: PLC0415
-    from coldstart.truth.plan import arms, blocks  # noqa: PLC0415
+    from coldstart.truth.plan import Design, arms  # noqa: PLC0415
     from coldstart.truth.workbench import run_blocks  # noqa: PLC0415
 
     begun_ns = time.monotonic_ns()
@@ -90,18 +90,18 @@ def command(**asked: Any) -> None:
     allowed = asked["budget"] or (None if full else _BUDGET)
     deadline_ns = None if allowed is None else begun_ns + parse_duration_ns(allowed)
     seed = new_seed() if asked["seed"] is None else asked["seed"]
-    chosen, started_at = arms(names, delays_ns), datetime.now(UTC)
+    design, started_at = Design(arms(names, delays_ns)), datetime.now(UTC)
     with closing(open_view()) as view:
         with open_workbench(names, asked["source"], view.say) as place:
             set_up_ns = time.monotonic_ns() - begun_ns
-            view.say(f"{len(chosen)} starts per block, {runs} blocks at most, seed {seed}")
-            trials = run_blocks(place.workbench, blocks(chosen, runs, seed))
-            conducted = conduct(trials, chosen, runs, deadline_ns=deadline_ns, tell=view.say)
+            view.say(f"{len(design.arms)} starts per block, {runs} blocks at most, seed {seed}")
+            trials = run_blocks(place.workbench, design.blocks(runs, seed))
+            conducted = conduct(trials, design, runs, deadline_ns=deadline_ns, tell=view.say)
             path = _store(place, conducted, asked["results"], started_at, delays_ns, runs, seed)
         view.say(f"stored in {path}")
     again = ["--runtime", asked["runtimes"], "--delays", delays]
     again += [] if asked["source"] == "auto" else ["--source", asked["source"]]
-    code = _conclude(conducted, len(chosen), set_up_ns, again, as_json=asked["as_json"])
+    code = _conclude(conducted, set_up_ns, again, as_json=asked["as_json"])
     if code != EXIT_OK:
         raise click.exceptions.Exit(code)
 
@@ -145,7 +145,7 @@ def _store(
     return path
 
 
-def _conclude(conducted: Conducted, block: int, set_up_ns: int, again: Sequence[str], *, as_json: bool) -> int:
+def _conclude(conducted: Conducted, set_up_ns: int, again: Sequence[str], *, as_json: bool) -> int:
     """Print what was found; the exit code."""
     from coldstart.analyse.recovery import State  # noqa: PLC0415  --help need not pay for it
     from coldstart.report.recovery import to_decide  # noqa: PLC0415
@@ -157,7 +157,7 @@ def _conclude(conducted: Conducted, block: int, set_up_ns: int, again: Sequence[
         why = trials[-1].failure if trials else "the time was up before the first start. Give it more with --budget"
         raise NothingMeasuredError(f"nothing was measured: {why}")
     recovery = conducted.judged()
-    more = to_decide(recovery, block=block, measured_ns=conducted.measured_ns, set_up_ns=set_up_ns, arguments=again)
+    more = to_decide(recovery, measured_ns=conducted.measured_ns, set_up_ns=set_up_ns, arguments=again)
     if as_json:
         click.echo(_as_json(recovery, more))
     else:

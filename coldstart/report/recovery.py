@@ -88,21 +88,17 @@ def load_selftest(results: Path, host: HostFacts) -> Selftest | None:
     return anew
 
 
-def to_decide(
-    recovery: Recovery, *, block: int, measured_ns: int, set_up_ns: int, arguments: Sequence[str]
-) -> ToDecide | None:
+def to_decide(recovery: Recovery, *, measured_ns: int, set_up_ns: int, arguments: Sequence[str]) -> ToDecide | None:
     """What would decide it, at the pace of this run; ``None`` where nothing is undecided, or it cannot be said.
 
-    The command makes whole blocks, of ``block`` starts each, with a tenth of the time to spare.
+    The command has a tenth of the time to spare.
     """
-    needed = recovery.starts_needed
-    if needed is None:
+    if recovery.starts_needed is None:
         return None
-    runs = math.ceil(needed / block)
-    seconds = (runs * block * measured_ns / recovery.starts + set_up_ns) / NS_PER_S
+    seconds = (recovery.starts_needed * measured_ns / recovery.starts + set_up_ns) / NS_PER_S
     budget = f"{math.ceil(seconds * 1.1 / 60) + 1}m"
-    command = shlex.join(["coldstart", "selftest", *arguments, "--runs", str(runs), "--budget", budget])
-    return ToDecide(starts=runs * block, seconds=seconds, command=command)
+    command = ["coldstart", "selftest", *arguments, "--runs", str(recovery.blocks_needed), "--budget", budget]
+    return ToDecide(starts=recovery.starts_needed, seconds=seconds, command=shlex.join(command))
 
 
 def selftest_section(selftest: Selftest) -> Section:

@@ -1,13 +1,17 @@
-"""A selftest as it goes: blocks of starts until every bound is decided, the time is up, or all blocks are done."""
+"""A selftest as it goes: blocks of starts until every bound is decided, the time is up, or all blocks are done.
+
+After each look, later blocks have only the controls and the arms of undecided bounds: starts go where they decide.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from coldstart.analyse.recovery import Recovery, State, judge
-from coldstart.model.truth import Arm, TruthTrial
+from coldstart.model.truth import TruthTrial
+from coldstart.truth.plan import Design
 from coldstart.units import NS_PER_S
 
 FIRST_LOOK = 10
@@ -43,7 +47,7 @@ def look_blocks(runs: int) -> tuple[int, ...]:
 
 def conduct(
     trials: Iterable[TruthTrial],
-    arms: Sequence[Arm],
+    design: Design,
     runs: int,
     *,
     deadline_ns: int | None,
@@ -52,34 +56,37 @@ def conduct(
 ) -> Conducted:
     """Take trials until all is decided, ``deadline_ns`` has passed, or there are no more.
 
-    The deadline counts as a look, in place of the next one planned. A selftest in whose first block nothing started
-    ends there.
+    ``trials`` are those of the design's blocks, taken one by one; what a look decides narrows the design. The deadline
+    counts as a look, in place of the next one planned. A selftest in whose first block nothing started ends there.
     """
     planned, begun_ns = look_blocks(runs), now_ns()
     done: list[TruthTrial] = []
     looks: list[int] = []
     interrupted, told_ns = False, begun_ns
+    blocks, block_end = 0, len(design.arms)
     try:
         for trial in trials:
             done.append(trial)
             at_ns = now_ns()
             late = deadline_ns is not None and at_ns >= deadline_ns
-            whole = len(done) % len(arms) == 0
+            whole = len(done) == block_end
+            blocks += whole
             if whole or late or at_ns - told_ns >= _SILENCE_NS:
-                tell(_progress(done, len(arms) * runs, at_ns - begun_ns, deadline_ns, at_ns))
+                most = block_end + (runs - blocks - (not whole)) * len(design.arms)
+                tell(_progress(done, most, at_ns - begun_ns, deadline_ns, at_ns))
                 told_ns = at_ns
             if not (whole or late):
                 continue
-            blocks = len(done) // len(arms)
             if not any(one.failure is None for one in done):
                 break
             if late or blocks in planned:
                 looks.append(len(done))
                 found = judge(done, looks, len(planned))
-                undecided = len(found.of(State.UNDECIDED))
                 tell(f"look {len(looks)} of {len(planned)}: {_counted(found)}")
-                if late or not undecided:
+                if late or not found.of(State.UNDECIDED):
                     break
+                design.narrow(found.can_use)
+            block_end += len(design.arms)
     except KeyboardInterrupt:
         interrupted = True
     if done and (not looks or looks[-1] != len(done)) and len(looks) < len(planned):
@@ -97,7 +104,7 @@ def _counted(found: Recovery) -> str:
     return ", ".join(f"{len(found.of(state))} {state}" for state in State)
 
 
-def _progress(done: Sequence[TruthTrial], total: int, used_ns: int, deadline_ns: int | None, now_ns: int) -> str:
+def _progress(done: list[TruthTrial], total: int, used_ns: int, deadline_ns: int | None, now_ns: int) -> str:
     failed = sum(one.failure is not None for one in done)
     left_ns = used_ns // len(done) * (total - len(done))
     if deadline_ns is not None:

@@ -1,9 +1,9 @@
-"""Which delays are injected where: every arm once a block, in random order."""
+"""Which delays are injected where: every arm once per block, in random order, while it has something to decide."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from coldstart.model.truth import POINTS, Arm
 
@@ -30,9 +30,24 @@ def arms(runtimes: Sequence[str], delays_ns: Sequence[int]) -> tuple[Arm, ...]:
     )
 
 
-def blocks(arms: Sequence[Arm], runs: int, seed: int) -> Iterator[tuple[Arm, ...]]:
-    """``runs`` blocks, the same for the same seed."""
-    for block in range(runs):
-        order = list(arms)
-        random.Random(f"{seed}/{block}").shuffle(order)  # noqa: S311  an order, not a secret
-        yield tuple(order)
+class Design:
+    """Blocks of arms: all of them at first, fewer once `narrow` leaves some out."""
+
+    def __init__(self, arms: Sequence[Arm]) -> None:
+        self._arms = tuple(arms)
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """Those of the next block."""
+        return self._arms
+
+    def narrow(self, wanted: Callable[[Arm], bool]) -> None:
+        """Leave out of all later blocks the arms that are not wanted."""
+        self._arms = tuple(arm for arm in self._arms if wanted(arm))
+
+    def blocks(self, runs: int, seed: int) -> Iterator[tuple[Arm, ...]]:
+        """``runs`` blocks; the same arms come in the same order for the same seed."""
+        for block in range(runs):
+            order = list(self._arms)
+            random.Random(f"{seed}/{block}").shuffle(order)  # noqa: S311  an order, not a secret
+            yield tuple(order)

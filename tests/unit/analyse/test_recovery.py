@@ -102,6 +102,18 @@ def noisy(trials: list[TruthTrial], spread_ns: int) -> list[TruthTrial]:
     ]
 
 
+def alternating(trials: list[TruthTrial], point: Phase, delay_ns: int, extra_ns: int) -> list[TruthTrial]:
+    """The same starts, but for one arm's own phase, which is so much longer in every second block."""
+    return [
+        msgspec.structs.replace(
+            t, lengths_ns=t.lengths_ns | {str(point): t.lengths_ns[str(point)] + t.block % 2 * extra_ns}
+        )
+        if (t.arm.point, t.arm.delay_ns) == (point, delay_ns)
+        else t
+        for t in trials
+    ]
+
+
 def test_a_source_that_is_right_meets_every_bound() -> None:
     recovery = judge(selftest())
     assert (recovery.state, recovery.starts_needed) == (State.MET, None)
@@ -246,16 +258,26 @@ def test_a_healthy_machine_with_few_starts_is_undecided_and_never_missed() -> No
 
 def test_what_is_undecided_says_how_many_starts_would_decide_it_and_they_do() -> None:
     few = noisy(selftest(runs=12), 2 * MS)
-    needed = judge(few).starts_needed
-    assert needed is not None
-    assert needed > len(few)
-    many = noisy(selftest(runs=-(-needed // 16)), 2 * MS)
-    assert judge(many).state is State.MET
+    found = judge(few)
+    assert found.blocks_needed is not None
+    assert found.starts_needed is not None
+    assert len(few) < found.starts_needed <= found.blocks_needed * 16
+    assert judge(noisy(selftest(runs=found.blocks_needed), 2 * MS)).state is State.MET
+
+
+def test_starts_that_would_decide_are_of_the_arms_of_undecided_bounds() -> None:
+    arm = Arm(runtime="runc", point=Phase.UNPACK, delay_ns=50 * MS)
+    trials = alternating(selftest(), Phase.UNPACK, 50 * MS, 6 * MS)
+    found = judge(trials)
+    assert [claim.kind for claim in found.of(State.UNDECIDED)] == [Kind.EXCESS]
+    assert [a for a in dict.fromkeys(t.arm for t in trials) if found.can_use(a)] == [Arm(runtime="runc"), arm]
+    assert found.blocks_needed is not None
+    assert found.starts_needed == len(trials) + (found.blocks_needed - 30) * 5
 
 
 def test_without_any_interval_about_twenty_starts_of_each_arm_are_asked_for() -> None:
     arm = Arm(runtime="runc", point=Phase.UNPACK, delay_ns=20 * MS)
-    assert one(judge([trial(arm, 0), trial(Arm(runtime="runc"), 0)]), Kind.BOUNDARY).starts_needed == 2 * 20
+    assert one(judge([trial(arm, 0), trial(Arm(runtime="runc"), 0)]), Kind.BOUNDARY).blocks_needed == 20
 
 
 def test_a_median_outside_its_bound_by_a_hair_is_undecided() -> None:
@@ -269,7 +291,9 @@ def test_each_look_spends_its_share_and_what_one_decided_stays() -> None:
     trials = selftest()
     late = [*trials, *(trial(t.arm, t.block + 30, position=t.position, found=1.0 if t.arm.is_control else 0.9)
             for t in trials)]  # fmt: skip
-    assert judge(late, (len(trials), len(late)), 2).state is State.MET
+    found = judge(late, (len(trials), len(late)), 2)
+    assert found.state is State.MET
+    assert found.claims == judge(trials, (len(trials),), 2).claims  # with the intervals that decided
     once = one(judge(trials), Kind.EXCESS, point=Phase.UNPACK, delay_ns=50 * MS).estimate
     twice = one(judge(trials, (len(trials),), 2), Kind.EXCESS, point=Phase.UNPACK, delay_ns=50 * MS).estimate
     assert once is not None
@@ -304,7 +328,7 @@ def test_an_arm_in_which_nothing_started_is_undecided_and_not_met() -> None:
     broken = [TruthTrial(block=b, position=1, arm=arm, source="trace", failure="exited") for b in range(30)]
     recovery = judge([*(t for t in selftest() if t.arm != arm), *broken])
     found = one(recovery, Kind.EXCESS, point=Phase.UNPACK, delay_ns=50 * MS)
-    assert (found.state, found.estimate, found.starts_needed) == (State.UNDECIDED, None, None)
+    assert (found.state, found.estimate, found.blocks_needed) == (State.UNDECIDED, None, None)
     assert recovery.state is State.UNDECIDED
 
 

@@ -25,7 +25,7 @@ def conclude(trials: list[TruthTrial], *, as_json: bool = False, interrupted: bo
         measured_ns=len(trials) * 1000 * MS,
         interrupted=interrupted,
     )
-    return module._conclude(conducted, 16, 20_000 * MS, AGAIN, as_json=as_json)
+    return module._conclude(conducted, 20_000 * MS, AGAIN, as_json=as_json)
 
 
 @pytest.mark.parametrize(
@@ -79,9 +79,9 @@ def test_undecided_ends_with_3_and_says_what_would_decide_it(capsys: pytest.Capt
     assert " of 96 bounds, for their intervals are too wide" in shown
     last = shown.splitlines()[-1]
     starts = int(last.split(" ")[1])
-    assert starts % 16 == 0
+    assert starts > 12 * 16
     assert f"{(starts + 20) // 60} min {(starts + 20) % 60:02d} s at this pace" in last
-    assert f"coldstart selftest --runtime runc --delays 50ms,200ms --runs {starts // 16} --budget " in last
+    assert "coldstart selftest --runtime runc --delays 50ms,200ms --runs " in last
 
 
 def test_a_long_list_is_cut_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:

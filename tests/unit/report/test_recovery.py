@@ -129,20 +129,21 @@ def test_an_arm_without_a_single_start_has_no_figures(tmp_path: Path) -> None:
     assert row[1:] == ("—", "—", "—", "—", "—", "0 of 0", Mark("undecided", Tone.WARN))
 
 
-def test_what_would_decide_is_told_in_whole_blocks_at_this_pace(tmp_path: Path) -> None:
+def test_what_would_decide_is_shown_at_this_pace(tmp_path: Path) -> None:
     recovery = loaded(tmp_path).recovery
-    more = to_decide(recovery, block=3, measured_ns=36 * S, set_up_ns=20 * S, arguments=("--runtime", "runc"))
+    more = to_decide(recovery, measured_ns=36 * S, set_up_ns=20 * S, arguments=("--runtime", "runc"))
     assert more is not None
+    assert recovery.starts == 36
     assert recovery.starts_needed is not None
-    runs = -(-recovery.starts_needed // 3)
-    assert (more.starts, more.seconds) == (runs * 3, runs * 3 + 20)
+    assert (more.starts, more.seconds) == (recovery.starts_needed, recovery.starts_needed + 20)
+    runs = recovery.blocks_needed
     assert more.command.startswith(f"coldstart selftest --runtime runc --runs {runs} --budget ")
 
 
 def test_what_is_decided_needs_nothing_more(tmp_path: Path) -> None:
     more = tuple(trial(block, 20 * MS) for block in range(12, 40))
     recovery = loaded(tmp_path, extra=more).recovery
-    assert to_decide(recovery, block=3, measured_ns=S, set_up_ns=S, arguments=()) is None
+    assert to_decide(recovery, measured_ns=S, set_up_ns=S, arguments=()) is None
 
 
 def test_looks_are_judged_as_they_were_made(tmp_path: Path) -> None:
