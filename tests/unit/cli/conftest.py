@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from coldstart.cli import main
 
 Run = Callable[..., int]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@pytest.fixture(autouse=True)
+def signals() -> Iterator[None]:
+    """What a test does to the handling of signals ends with it."""
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +39,7 @@ def coldstart(monkeypatch: pytest.MonkeyPatch) -> Run:
 
     def run(*arguments: str) -> int:
         monkeypatch.setattr("sys.argv", ["coldstart", *arguments])
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        handlers = {number: signal.getsignal(number) for number in _SIGNALS}
         try:
             with pytest.raises(SystemExit) as ended:
                 main()
