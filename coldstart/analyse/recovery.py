@@ -14,7 +14,7 @@ The rule, which is the one that is simulated (`benchmarks/bench_fidelity.py -k r
 - Starts by all runtimes are judged together, each runtime's lengths taken from its own median first (aligned ranks:
   Hodges & Lehmann 1962).
 
-Replayed on selftests put together from 3360 measured starts (`results/reference/fidelity/rule-*.json`), eight minutes of
+Replayed on selftests put together from 3360 measured starts (`results/reference/fidelity/rule-*.json`), in 8 minutes of
 starts at 0.59 s each: 198 of 200 met, 2 undecided, none missed. With the labels of the starts exchanged, so that
 nothing leaks in truth: 200 met. With every phase 3 ms too long: none missed. With every phase 5 ms short at 50 ms, with
 a slope of 0.9, and with 10 ms leaking into one other phase: 200 of 200 missed.
